@@ -1,0 +1,143 @@
+package tcp
+
+import "net/netip"
+
+// Kind says which of the closed set of facts an Event carries.
+type Kind uint8
+
+// The facts. The comment names the kernel tracepoint each comes from.
+const (
+	KindNone         Kind = iota
+	KindState             // sock:inet_sock_set_state
+	KindPacket            // net:net_dev_start_xmit, net:netif_receive_skb, a packet socket or a file
+	KindRetransmit        // tcp:tcp_retransmit_skb
+	KindSynAckAgain       // tcp:tcp_retransmit_synack
+	KindSendReset         // tcp:tcp_send_reset
+	KindReceiveReset      // tcp:tcp_receive_reset
+	KindDrop              // skb:kfree_skb
+	KindSocketError       // sock:inet_sk_error_report
+	KindGap               // something was lost here: see Gap
+	KindPort              // internal: a SYN_SENT socket's local port became known; never shown
+)
+
+var kindNames = [...]string{
+	KindNone: "none", KindState: "state", KindPacket: "packet",
+	KindRetransmit: "retransmit", KindSynAckAgain: "retransmit-synack",
+	KindSendReset: "send-reset", KindReceiveReset: "receive-reset",
+	KindDrop: "drop", KindSocketError: "socket-error", KindGap: "gap", KindPort: "port",
+}
+
+// String returns the stable name that JSON output and the docs use.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return kindNames[KindNone]
+}
+
+// Flow is a connection as one socket sees it. IPv4-mapped addresses are
+// unmapped. A zero port or an invalid address is unknown.
+type Flow struct {
+	Local, Remote netip.AddrPort
+}
+
+// Reverse returns the peer's view of the flow.
+func (f Flow) Reverse() Flow { return Flow{Local: f.Remote, Remote: f.Local} }
+
+// Task is the process in whose context something happened. PID is the thread
+// group's id; zero means unknown. Comm is NUL-padded and untrusted: it may hold
+// any byte but NUL, terminal escapes included.
+type Task struct {
+	PID, TID uint32
+	Comm     [16]byte
+}
+
+// Known reports whether the task is known.
+func (t *Task) Known() bool { return t.PID != 0 }
+
+// Name returns Comm up to its first NUL. The bytes are untrusted.
+func (t *Task) Name() []byte {
+	for i, c := range t.Comm {
+		if c == 0 {
+			return t.Comm[:i]
+		}
+	}
+	return t.Comm[:]
+}
+
+// Event is one fact with its place and time. A source fills the same Event
+// again and again: whoever keeps one copies it, Packet.Frame included.
+type Event struct {
+	Seq    uint64 // 1, 2, 3 … in the source's one order (the ring's)
+	Time   int64  // wall clock, nanoseconds since 1970-01-01 UTC
+	Kind   Kind
+	Cookie uint64 // kernel socket cookie (never reused while the host is up); 0 unknown
+	Netns  uint32 // inode of the network namespace; 0 unknown
+	Flow   Flow   // the socket's own tuple; for resets and drops without a socket, this host's view
+
+	Old, New State // KindState: the transition; other kinds: New is the socket's state, or unknown
+	Task     Task  // who did it, when that is certain; else zero
+	Errno    int32 // KindState, KindSocketError: sk_err; KindRetransmit: result of the attempt (6.17+), < 0 failed
+
+	Reason string // KindSendReset, KindDrop: the kernel's reason without its prefix; "" where it gives none
+	Retransmit
+	Gap
+	Packet Packet // KindPacket; for KindDrop, KindRetransmit: Packet.Segment's Seq, Flags, PayloadLen where known
+}
+
+// RetransmitKind says why the kernel sent a segment again.
+type RetransmitKind uint8
+
+// How a retransmission came about; the rule is in RetransmitKindOf.
+const (
+	RetransmitUnknown    RetransmitKind = iota
+	RetransmitSYN                       // connection attempt: RTO in SYN_SENT
+	RetransmitRTO                       // time-out; Count says the how-manieth in a row
+	RetransmitFast                      // fast recovery (duplicate ACKs, SACK or RACK)
+	RetransmitTLP                       // tail loss probe
+	RetransmitLossRepair                // clocked by ACKs after a time-out (CA_Loss)
+)
+
+var retransmitNames = [...]string{"unknown", "SYN", "RTO", "fast", "TLP", "loss-recovery"}
+
+// String returns the stable name that JSON output and the docs use.
+func (k RetransmitKind) String() string {
+	if int(k) < len(retransmitNames) {
+		return retransmitNames[k]
+	}
+	return retransmitNames[0]
+}
+
+// Retransmit is what KindRetransmit and KindSynAckAgain add.
+type Retransmit struct {
+	Again RetransmitKind
+	Count uint32 // RTO, SYN: consecutive time-outs (icsk_retransmits); SYN-ACK: req->num_timeout; 0 unknown
+}
+
+// Gap is what KindGap adds: Lost records are missing just before this event.
+type Gap struct {
+	Cause GapCause
+	Lost  uint64
+	Hook  string // the program that lost them, where that is known
+}
+
+// GapCause says how records were lost.
+type GapCause uint8
+
+// The causes.
+const (
+	GapNone      GapCause = iota
+	GapRingFull           // bpf_ringbuf_output found no room: the reader was too slow
+	GapRecursion          // the kernel skipped a program that interrupted itself (recursion_misses)
+	GapSocket             // a packet socket's own drops (PACKET_STATISTICS)
+)
+
+var gapNames = [...]string{"none", "ring-full", "recursion", "packet-socket"}
+
+// String returns the stable name that JSON output and the docs use.
+func (g GapCause) String() string {
+	if int(g) < len(gapNames) {
+		return gapNames[g]
+	}
+	return gapNames[0]
+}
