@@ -88,7 +88,7 @@ type Event struct {
 // RetransmitKind says why the kernel sent a segment again.
 type RetransmitKind uint8
 
-// How a retransmission came about; the rule is in RetransmitKindOf.
+// How a retransmission came about; internal/kernel tells it from the socket.
 const (
 	RetransmitUnknown    RetransmitKind = iota
 	RetransmitSYN                       // connection attempt: RTO in SYN_SENT

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * skb:kfree_skb: the loss of a TCP segment. The tracepoint also fires for
+ * ordinary frees; the loader marks their reasons (by name, from this kernel's
+ * BTF) in drop_ignored.
+ */
+#ifndef DROP_H
+#define DROP_H
+
+#define MAX_REASONS 256
+#define DROP_NOT_SPECIFIED 2 /* stable: include/net/dropreason-core.h */
+#define NO_HEADER 0xffff
+
+const volatile bool drop_tells_reason = false; /* 5.17 */
+const volatile bool drop_tells_socket = false; /* 6.11: rx_sk */
+const volatile __u8 drop_ignored[MAX_REASONS] = {};
+
+static __always_inline bool is_ordinary(unsigned long long *ctx, __u32 reason)
+{
+	if (reason >= MAX_REASONS) /* subsystems of their own: wireless, Open vSwitch */
+		return true;
+	if (drop_ignored[reason & (MAX_REASONS - 1)])
+		return true;
+	/* A segment that a TIME_WAIT or request socket has eaten is freed like this. */
+	return reason == DROP_NOT_SPECIFIED && drop_tells_socket && argument(ctx, 3);
+}
+
+/* full_tcp_socket: skb->sk may be NULL, a request or a timewait socket; only a full one has the rest. */
+static __always_inline bool full_tcp_socket(struct sock *sk)
+{
+	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+
+	return sk && state && state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV &&
+	       BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP;
+}
+
+/* A segment freed on its way out before it got an IP header: the socket knows the rest. */
+static __always_inline bool fill_from_socket(struct event *e, struct sk_buff *skb, struct sock *sk)
+{
+	__u16 th = BPF_CORE_READ(skb, transport_header);
+
+	if (!full_tcp_socket(sk))
+		return false;
+	if (th != NO_HEADER)
+		read_tcp(e, skb, (__u64)BPF_CORE_READ(skb, head) + th, BPF_CORE_READ(skb, len), false);
+	fill_tuple(e, &sk->__sk_common);
+	return true;
+}
+
+static __always_inline __u32 netns_of(struct sk_buff *skb, struct sock *sk, bool received)
+{
+	__u32 inum = received ? 0 : BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+
+	return inum ? inum : BPF_CORE_READ(skb, dev, nd_net.net, ns.inum);
+}
+
+SEC("tp_btf/kfree_skb")
+int BPF_PROG(drop, struct sk_buff *skb)
+{
+	__u32 reason = drop_tells_reason ? (__u32)ctx[2] : 0;
+	bool received;
+	struct sock *sk;
+	struct event *e;
+	__u32 inum;
+
+	if (drop_tells_reason && is_ordinary(ctx, reason))
+		return 0;
+	received = BPF_CORE_READ(skb, skb_iif) != 0;
+	sk = BPF_CORE_READ(skb, sk);
+	inum = netns_of(skb, sk, received);
+	if (!netns_wanted(inum))
+		return 0;
+	e = reserve(EV_DROP);
+	if (!e)
+		return 0;
+	if (!fill_segment(e, skb, received) && (received || !fill_from_socket(e, skb, sk))) {
+		bpf_ringbuf_discard(e, BPF_RB_NO_WAKEUP);
+		return 0;
+	}
+	e->netns = inum;
+	e->reason = reason;
+	e->ifindex = BPF_CORE_READ(skb, dev, ifindex);
+	if (received)
+		e->flags |= EV_RECEIVED;
+	if (full_tcp_socket(sk)) {
+		e->cookie = known_cookie_of(sk);
+		e->newstate = BPF_CORE_READ(sk, __sk_common.skc_state);
+	}
+	submit(e);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * frame: a packet's record as it is put together, per CPU and per hook, and
+ * the filter that judges it. The loader replaces the bodies of the filter_*
+ * stubs by the translated pcap expression (internal/kernel/cbpf.go), so their
+ * signatures are a contract: 1 match, 0 no match, 2 a load ran past the
+ * copied bytes but not past the packet.
+ */
+#ifndef FRAME_H
+#define FRAME_H
+
+#define FRAME_ROOM 4096 /* most bytes of a frame that are looked at or kept */
+#define FRAME_MASK (FRAME_ROOM - 1)
+#define FRAME_SLACK 64 /* room behind, so that a bounded offset plus a bounded length stays inside */
+
+#define ARPHRD_ETHER 1
+#define ARPHRD_LOOPBACK 772
+
+#define ETH_HLEN 14
+#define ETH_P_IP 0x0800
+#define ETH_P_ARP 0x0806
+#define ETH_P_IPV6 0x86DD
+
+#define IPPROTO_ICMP 1
+#define IPPROTO_ICMPV6 58
+
+enum hook { HOOK_RX, HOOK_TX, HOOK_SOCKET, HOOKS };
+
+enum verdict { VERDICT_NO, VERDICT_MATCH, VERDICT_SHORT };
+
+struct frame {
+	struct event e;
+	__u8 data[FRAME_ROOM + FRAME_SLACK];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, HOOKS);
+	__type(key, __u32);
+	__type(value, struct frame);
+} frames SEC(".maps");
+
+const volatile bool show_packets = true;
+const volatile __u32 snap_len = 192;  /* bytes kept of a frame, at most FRAME_MASK */
+const volatile __u32 copy_len = 192;  /* bytes copied for the filter: snap_len, or its reach if larger */
+const volatile bool gather = false;   /* always fetch paged data: snap_len asks for payload */
+const volatile bool keep_quotes = false; /* keep ICMP errors whatever the expression says */
+const volatile bool have_dynptr = true;
+
+/* Weak: absent below 6.12 for tracing programs. */
+extern int bpf_dynptr_from_skb(struct __sk_buff *skb, __u64 flags, struct bpf_dynptr *ptr) __ksym __weak;
+
+/* Hide a bound behind asm: clang 14 else drops the mask and older verifiers lose the bound. */
+#define BOUND(x) asm volatile("%0 &= 0xfff" : "+r"(x))
+
+static __attribute__((noinline)) int filter_ether(struct frame *f, __u32 caplen, __u32 wire)
+{
+	int r;
+
+	asm volatile("%0 = 1" : "=r"(r) : "r"(f), "r"(caplen), "r"(wire));
+	return r;
+}
+
+static __attribute__((noinline)) int filter_raw(struct frame *f, __u32 caplen, __u32 wire)
+{
+	int r;
+
+	asm volatile("%0 = 1" : "=r"(r) : "r"(f), "r"(caplen), "r"(wire));
+	return r;
+}
+
+static __always_inline int judge(struct frame *f, __u32 caplen, __u32 wire, bool raw)
+{
+	return raw ? filter_raw(f, caplen, wire) : filter_ether(f, caplen, wire);
+}
+
+/* An ICMP error quotes a packet: unreachable, redirect, time exceeded, parameter problem; ICMPv6 types 1-4. */
+static __always_inline bool is_icmp_error(struct frame *f, __u32 caplen, bool raw)
+{
+	__u32 at = raw ? 0 : ETH_HLEN;
+	__u8 type;
+
+	if (caplen < at + 48)
+		return false;
+	if (f->data[at] >> 4 == 4) {
+		if (f->data[at + 9] != IPPROTO_ICMP)
+			return false;
+		type = f->data[at + (f->data[at] & 15) * 4];
+		return type == 3 || type == 5 || type == 11 || type == 12;
+	}
+	if (f->data[at] >> 4 == 6 && f->data[at + 6] == IPPROTO_ICMPV6) {
+		type = f->data[at + 40];
+		return type >= 1 && type <= 4;
+	}
+	return false;
+}
+
+#endif

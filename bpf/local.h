@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Is an address one of this namespace's own? The receive hook runs before
+ * routing, so this is how a packet for us is told from one that is only passed
+ * on: ask the receiving device first, then every device of the namespace.
+ *
+ * These are global functions, with kernel addresses as plain numbers, so that
+ * the verifier walks each loop once and not once for every call.
+ */
+#ifndef LOCAL_H
+#define LOCAL_H
+
+#define MAX_DEVICES 64
+#define MAX_ADDRESSES 16
+
+struct address {
+	__u64 high, low; /* IPv6 in network order; IPv4 in the low half of high */
+	__u64 family;
+};
+
+__attribute__((noinline)) int device_has_v4(__u64 device, __u32 addr)
+{
+	struct net_device *dev = (void *)device;
+	struct in_device *in = BPF_CORE_READ(dev, ip_ptr);
+	struct in_ifaddr *ifa;
+
+	if (!in)
+		return 0;
+	ifa = BPF_CORE_READ(in, ifa_list);
+	for (int i = 0; i < MAX_ADDRESSES && ifa; i++) {
+		if (BPF_CORE_READ(ifa, ifa_local) == addr)
+			return 1;
+		ifa = BPF_CORE_READ(ifa, ifa_next);
+	}
+	return 0;
+}
+
+__attribute__((noinline)) int device_has_v6(__u64 device, __u64 high, __u64 low)
+{
+	struct net_device *dev = (void *)device;
+	struct inet6_dev *in = BPF_CORE_READ(dev, ip6_ptr);
+	struct list_head *head, *p;
+	__u64 addr[2] = {};
+
+	if (!in)
+		return 0;
+	head = (void *)in + bpf_core_field_offset(struct inet6_dev, addr_list);
+	p = BPF_CORE_READ(head, next);
+	for (int i = 0; i < MAX_ADDRESSES && p && p != head; i++) {
+		struct inet6_ifaddr *ifa = (void *)p - bpf_core_field_offset(struct inet6_ifaddr, if_list);
+
+		bpf_core_read(addr, sizeof(addr), &ifa->addr);
+		if (addr[0] == high && addr[1] == low)
+			return 1;
+		p = BPF_CORE_READ(p, next);
+	}
+	return 0;
+}
+
+__attribute__((noinline)) int namespace_has(__u64 netns, __u64 high, __u64 low, __u64 family)
+{
+	struct net *net = (void *)netns;
+	struct list_head *head = (void *)net + bpf_core_field_offset(struct net, dev_base_head);
+	struct list_head *p = BPF_CORE_READ(head, next);
+
+	for (int i = 0; i < MAX_DEVICES && p && p != head; i++) {
+		__u64 dev = (__u64)p - bpf_core_field_offset(struct net_device, dev_list);
+
+		if (family == AF_INET ? device_has_v4(dev, high) : device_has_v6(dev, high, low))
+			return 1;
+		p = BPF_CORE_READ(p, next);
+	}
+	return 0;
+}
+
+/* BPF_CORE_READ gives plain numbers, where a typed pointer would be refused. */
+static __always_inline bool is_local(struct sk_buff *skb, struct address *a)
+{
+	__u64 device = (__u64)BPF_CORE_READ(skb, dev);
+
+	if (a->family == AF_INET ? device_has_v4(device, a->high) : device_has_v6(device, a->high, a->low))
+		return true;
+	return namespace_has((__u64)BPF_CORE_READ(skb, dev, nd_net.net), a->high, a->low, a->family);
+}
+
+/* destination finds whom a frame is for; family 0: no IP header, or not captured. */
+static __always_inline void destination(struct frame *f, __u32 caplen, bool raw, struct address *a)
+{
+	__u32 at = raw ? 0 : ETH_HLEN;
+	__u16 type = raw ? 0 : (f->data[12] << 8 | f->data[13]);
+
+	a->family = 0;
+	if (!raw && (type == 0x8100 || type == 0x88a8))
+		at += 4;
+	if (caplen < at + 20)
+		return;
+	if (f->data[at] >> 4 == 4) {
+		a->family = AF_INET;
+		a->high = 0;
+		__builtin_memcpy(&a->high, &f->data[at + 16], 4);
+	} else if (f->data[at] >> 4 == 6 && caplen >= at + 40) {
+		a->family = AF_INET6;
+		__builtin_memcpy(&a->high, &f->data[at + 24], 8);
+		__builtin_memcpy(&a->low, &f->data[at + 32], 8);
+	}
+}
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* What a struct sock tells: its tuple, cookie, namespace, and who acts on it. */
+#ifndef SOCKET_H
+#define SOCKET_H
+
+#define AF_INET 2
+#define AF_INET6 10
+#define IPPROTO_TCP 6
+#define PF_KTHREAD 0x00200000
+
+enum tcp_state { /* include/net/tcp_states.h */
+	TCP_ESTABLISHED = 1,
+	TCP_SYN_SENT,
+	TCP_SYN_RECV,
+	TCP_FIN_WAIT1,
+	TCP_FIN_WAIT2,
+	TCP_TIME_WAIT,
+	TCP_CLOSE,
+	TCP_CLOSE_WAIT,
+	TCP_LAST_ACK,
+	TCP_LISTEN,
+	TCP_CLOSING,
+	TCP_NEW_SYN_RECV,
+};
+
+/*
+ * argument reads one raw argument of the tracepoint as a plain number. For
+ * pointers that may be NULL: early verifiers take them for never NULL and drop
+ * the check, later ones refuse arithmetic on them.
+ */
+static __always_inline __u64 argument(unsigned long long *ctx, int i)
+{
+	__u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), &ctx[i]);
+	return value;
+}
+
+/* bpf_get_socket_cookie in tracing programs: 5.12. The loader probes for it. */
+const volatile bool have_cookie_helper = true;
+
+static __always_inline __u64 cookie_of(struct sock *sk)
+{
+	if (have_cookie_helper)
+		return bpf_get_socket_cookie(sk);
+	return (__u64)sk;
+}
+
+/*
+ * The cookie of a socket that is reached through a packet, where the helper is
+ * refused. It is there when a state program or anybody else has asked for it
+ * before; request sockets have none.
+ */
+static __always_inline __u64 known_cookie_of(struct sock *sk)
+{
+	if (!BPF_CORE_READ(sk, __sk_common.skc_num))
+		return 0; /* the namespace's own control socket: not a connection */
+	if (have_cookie_helper)
+		return BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	return (__u64)sk;
+}
+
+/* At ->CLOSE an auto-bound socket has lost skc_num, but not yet inet_sport. */
+static __always_inline __u16 local_port(struct sock *sk, __u16 num)
+{
+	if (num)
+		return num;
+	return bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+}
+
+/* fill_tuple copies the tuple of any socket, request and timewait ones included. */
+static __always_inline void fill_tuple(struct event *e, struct sock_common *c)
+{
+	e->family = BPF_CORE_READ(c, skc_family);
+	e->sport = BPF_CORE_READ(c, skc_num);
+	e->dport = bpf_ntohs(BPF_CORE_READ(c, skc_dport));
+	if (e->family == AF_INET) {
+		*(__u32 *)e->saddr = BPF_CORE_READ(c, skc_rcv_saddr);
+		*(__u32 *)e->daddr = BPF_CORE_READ(c, skc_daddr);
+	} else {
+		BPF_CORE_READ_INTO(&e->saddr, c, skc_v6_rcv_saddr.in6_u.u6_addr8);
+		BPF_CORE_READ_INTO(&e->daddr, c, skc_v6_daddr.in6_u.u6_addr8);
+	}
+}
+
+/* The same by direct loads, for the trusted argument of a busy tracepoint. */
+static __always_inline void fill_tuple_direct(struct event *e, struct sock *sk)
+{
+	e->family = sk->__sk_common.skc_family;
+	e->sport = sk->__sk_common.skc_num;
+	e->dport = bpf_ntohs(sk->__sk_common.skc_dport);
+	if (e->family == AF_INET) {
+		*(__u32 *)e->saddr = sk->__sk_common.skc_rcv_saddr;
+		*(__u32 *)e->daddr = sk->__sk_common.skc_daddr;
+		return;
+	}
+	for (int i = 0; i < 4; i++) {
+		((__u32 *)e->saddr)[i] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i];
+		((__u32 *)e->daddr)[i] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[i];
+	}
+}
+
+/*
+ * fill_task names the current task. Only for places that the kernel reaches in
+ * process context alone; a kernel thread that does the work for somebody
+ * (delayed fput) is not the user, so it stays unknown.
+ */
+static __always_inline void fill_task(struct event *e)
+{
+	struct task_struct *t = (void *)bpf_get_current_task();
+	__u64 id = bpf_get_current_pid_tgid();
+
+	if (BPF_CORE_READ(t, flags) & PF_KTHREAD)
+		return;
+	e->pid = id >> 32;
+	e->tid = id;
+	bpf_get_current_comm(e->name, sizeof(e->name));
+}
+
+#endif

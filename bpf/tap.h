@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The packet socket's tap: a socket filter that writes what it sees into the
+ * same ring buffer, then lets the socket drop it. So a device that the
+ * tracepoints do not serve (VLAN, bond, macvlan, bridge) still shares the one order.
+ */
+#ifndef TAP_H
+#define TAP_H
+
+const volatile __u32 tap_netns = 0;
+const volatile bool tap_raw = false;
+const volatile bool tap_loopback = false;
+const volatile __u8 tap_name[16] = {};
+
+/* copy_tap loads the frame, paged parts included, with its VLAN tag back in place. */
+static __always_inline __u32 copy_tap(struct frame *f, struct __sk_buff *skb)
+{
+	__u64 n = skb->len;
+
+	if (n > copy_len)
+		n = copy_len;
+	if (skb->vlan_present && !tap_raw && n >= 14) {
+		if (bpf_skb_load_bytes(skb, 0, f->data, 12))
+			return 0;
+		*(__u16 *)(f->data + 12) = skb->vlan_proto;
+		*(__u16 *)(f->data + 14) = bpf_htons(skb->vlan_tci);
+		n -= 12;
+		BOUND(n);
+		if (!n || bpf_skb_load_bytes(skb, 12, f->data + 16, n))
+			return 0;
+		return n + 16;
+	}
+	BOUND(n);
+	if (!n || bpf_skb_load_bytes(skb, 0, f->data, n))
+		return 0;
+	return n;
+}
+
+SEC("socket")
+int packet_tap(struct __sk_buff *skb)
+{
+	bool outgoing = skb->pkt_type == PACKET_OUTGOING;
+	__u32 slot = HOOK_SOCKET, wire = skb->len, cap;
+	struct frame *f;
+	struct event *e;
+
+	if (outgoing ? !want_out : !want_in)
+		return 0;
+	f = bpf_map_lookup_elem(&frames, &slot);
+	if (!f)
+		return 0;
+	if (skb->vlan_present)
+		wire += 4;
+	cap = copy_tap(f, skb);
+	e = &f->e;
+	e->flags = tap_raw ? EV_RAW : 0;
+	if (judge(f, cap, wire, tap_raw) == VERDICT_MATCH)
+		e->flags |= EV_ASKED;
+	else if (!keep_quotes || !is_icmp_error(f, cap, tap_raw))
+		return 0;
+	stamp(e, EV_PACKET);
+	e->cookie = 0;
+	e->family = 0;
+	e->netns = tap_netns;
+	e->ifindex = skb->ifindex;
+	e->wire_len = wire;
+	e->pkt_type = skb->pkt_type;
+	for (int i = 0; i < 16; i++)
+		e->name[i] = tap_name[i];
+	emit_frame(f, cap);
+	return 0;
+}
+
+#endif

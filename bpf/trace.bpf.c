@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* One object, one ring buffer, one program per hook. */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+
+#include "event.h"
+#include "output.h"
+#include "socket.h"
+#include "state.h"
+#include "frame.h"
+#include "local.h"
+#include "packet.h"
+#include "tap.h"
+#include "segment.h"
+#include "retransmit.h"
+#include "reset.h"
+#include "drop.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* So that BTF, and bpf2go after it, keeps the enums. */
+const enum event_kind *kind_for_btf __attribute__((unused));
+const enum event_flag *flag_for_btf __attribute__((unused));

@@ -1,0 +1,79 @@
+package kernel
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// device is what -i names, or nothing.
+type device struct {
+	index  int
+	name   string
+	kind   string // netlink's word: "veth", "vlan", "bridge" …
+	raw    bool   // frames start with the IP header
+	netns  uint32
+	tapped bool // captured by a packet socket: the tracepoints do not serve it
+}
+
+// stackedKinds are devices whose packets are traced at the device below them.
+var stackedKinds = []string{"vlan", "bond", "team", "macvlan", "macvtap", "ipvlan", "ipvtap", "bridge", "openvswitch", "ifb"}
+
+// arphrdEther is ARPHRD_ETHER; loopback (772) frames look the same.
+const arphrdEther, arphrdLoopback = 1, 772
+
+// openDevice looks the device up in the calling thread's network namespace.
+func openDevice(name string) (*device, error) {
+	if name == "" {
+		return &device{}, nil
+	}
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: no such device in this network namespace (tcpstory -D lists them): %w", name, err)
+	}
+	inum, err := OwnNetns()
+	if err != nil {
+		return nil, err
+	}
+	a := link.Attrs()
+	raw := a.EncapType != "ether" && a.EncapType != "loopback"
+	return &device{
+		index: a.Index, name: name, kind: link.Type(), raw: raw, netns: inum,
+		tapped: slices.Contains(stackedKinds, link.Type()),
+	}, nil
+}
+
+// OwnNetns is the inode of the calling thread's network namespace.
+func OwnNetns() (uint32, error) { return NetnsOf("/proc/thread-self/ns/net") }
+
+// NetnsOf is the inode of the network namespace that a path names
+// (/run/netns/NAME, /proc/PID/ns/net).
+func NetnsOf(path string) (uint32, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return 0, &os.PathError{Op: "look up network namespace", Path: path, Err: err}
+	}
+	return uint32(st.Ino), nil
+}
+
+func (d *device) settings() []setting {
+	var name [16]uint8
+	copy(name[:15], d.name)
+	index := uint32(d.index)
+	if d.tapped {
+		index = 0
+	}
+	return []setting{
+		{traceVarOnlyIfindex, index},
+		{traceVarTapNetns, d.netns},
+		{traceVarTapRaw, d.raw},
+		{traceVarTapName, name},
+	}
+}
+
+// Interfaces lists the devices of this network namespace for -D.
+func Interfaces() ([]net.Interface, error) { return net.Interfaces() }

@@ -1,0 +1,186 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
+
+	"tcpstory/internal/filter"
+)
+
+// ErrRights means that the caller may not load BPF programs.
+var ErrRights = errors.New("loading BPF programs needs root, or CAP_BPF with CAP_PERFMON and CAP_NET_ADMIN: run it with sudo")
+
+// setting is one constant of bpf/, set before the verifier sees the programs.
+type setting struct {
+	name  string
+	value any
+}
+
+func (c *Config) settings(f *features) []setting {
+	var netns [MaxNetns]uint32
+	copy(netns[:], c.Netns)
+	return []setting{
+		{traceVarHaveCookieHelper, f.cookieHelper},
+		{traceVarHaveDynptr, f.dynptr},
+		{traceVarDropTellsReason, f.dropReason},
+		{traceVarDropTellsSocket, f.dropSock},
+		{traceVarDropIgnored, f.ignoredDrops()},
+		{traceVarResetTellsReason, f.resetReason},
+		{traceVarRetransmitTellsResult, f.retransmitResult},
+		{traceVarShowPackets, c.Packets},
+		{traceVarSnapLen, uint32(c.snaplen())},
+		{traceVarCopyLen, uint32(c.copyLen())},
+		{traceVarGather, c.Snaplen > DefaultSnaplen},
+		{traceVarKeepQuotes, c.Quotes},
+		{traceVarAllHops, c.Forwarded || c.Device != ""},
+		{traceVarWantIn, !c.NoIn},
+		{traceVarWantOut, !c.NoOut},
+		{traceVarNetnsCount, uint32(len(c.Netns))},
+		{traceVarNetnsOnly, netns},
+	}
+}
+
+// maxReasons is MAX_REASONS of bpf/drop.h.
+const maxReasons = 256
+
+func (f *features) ignoredDrops() [maxReasons]uint8 {
+	var ignored [maxReasons]uint8
+	for value, name := range f.names("skb_drop_reason", dropPrefix) {
+		if value < maxReasons && f.isOrdinary(name) {
+			ignored[value] = 1
+		}
+	}
+	return ignored
+}
+
+const (
+	dropPrefix  = "SKB_DROP_REASON_"
+	resetPrefix = "SK_RST_REASON_"
+)
+
+// specification is the committed object with everything set that this
+// configuration and this kernel ask for.
+func specification(c *Config, f *features, dev *device) (*ebpf.CollectionSpec, error) {
+	spec, err := loadTrace()
+	if err != nil {
+		return nil, err
+	}
+	settings := append(c.settings(f), dev.settings()...)
+	for _, s := range settings {
+		if err := spec.Variables[s.name].Set(s.value); err != nil {
+			return nil, fmt.Errorf("set %s for the BPF programs: %w", s.name, err)
+		}
+	}
+	if c.RingSize > 0 {
+		spec.Maps[traceMapEvents].MaxEntries = uint32(c.RingSize)
+	}
+	ring := spec.Maps[traceMapEvents].MaxEntries
+	if err := spec.Variables[traceVarWakeBytes].Set(min(ring/4, 256<<10)); err != nil {
+		return nil, err
+	}
+	keepWanted(spec, c, f, dev)
+	return spec, injectFilter(spec, c)
+}
+
+// keepWanted removes the programs that this run does not attach.
+func keepWanted(spec *ebpf.CollectionSpec, c *Config, f *features, dev *device) {
+	wanted := map[string]bool{traceProgPacketTap: dev.tapped && c.Packets}
+	for _, h := range hooks {
+		wanted[h.program] = f.arguments(h.tracepoint) >= 0 && c.wants(h, dev)
+	}
+	wanted[traceProgDrop] = wanted[traceProgDrop] && f.dropReason
+	for name := range spec.Programs {
+		if !wanted[name] {
+			delete(spec.Programs, name)
+		}
+	}
+}
+
+// wants says whether this view needs the hook. Packets out are looked at for
+// the socket view too: they tell the local port of a SYN_SENT socket.
+func (c *Config) wants(h hook, dev *device) bool {
+	switch {
+	case h.program == traceProgPacketOut:
+		return c.States || c.Packets && !dev.tapped
+	case h.packets:
+		return c.Packets && !dev.tapped
+	}
+	return c.States
+}
+
+func injectFilter(spec *ebpf.CollectionSpec, c *Config) error {
+	stubs := []struct {
+		name    string
+		program *filter.Program
+	}{{"filter_ether", c.Ether}, {"filter_raw", c.Raw}}
+	for _, name := range []string{traceProgPacketIn, traceProgPacketOut, traceProgPacketTap} {
+		program := spec.Programs[name]
+		if program == nil {
+			continue
+		}
+		for _, s := range stubs {
+			if s.program == nil {
+				continue
+			}
+			body, err := translate(s.program.Insns, s.name, headerLen, frameRoom)
+			if err != nil {
+				return err
+			}
+			if err := replaceBody(program, s.name, body); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func load(spec *ebpf.CollectionSpec, kernel *btf.Spec) (*ebpf.Collection, error) {
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("raise RLIMIT_MEMLOCK for BPF maps: %w", err)
+	}
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
+		Programs: ebpf.ProgramOptions{KernelTypes: kernel},
+	})
+	switch {
+	case err == nil:
+		return coll, nil
+	case errors.Is(err, unix.EPERM) && !hasRights():
+		return nil, ErrRights
+	}
+	return nil, fmt.Errorf("load BPF programs: %w", err)
+}
+
+// hasRights is only asked after a refusal, to word it: lockdown and seccomp refuse root too.
+func hasRights() bool { return os.Geteuid() == 0 }
+
+// attach puts the programs on their tracepoints.
+func attach(coll *ebpf.Collection) ([]link.Link, error) {
+	var links []link.Link
+	for _, h := range hooks {
+		program := coll.Programs[h.program]
+		if program == nil {
+			continue
+		}
+		l, err := link.AttachTracing(link.TracingOptions{Program: program})
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("attach to tracepoint %s: %w", h.tracepoint, err), closeAll(links))
+		}
+		links = append(links, l)
+	}
+	return links, nil
+}
+
+func closeAll(links []link.Link) error {
+	var errs []error
+	for _, l := range links {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
+}

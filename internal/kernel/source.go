@@ -1,0 +1,216 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
+
+	"tcpstory/internal/tcp"
+)
+
+// How long the reader sleeps when the ring is empty. The programs wake it only
+// for a quarter of a full ring, so this is also how late an event may be shown.
+const (
+	busyWait = 10 * time.Millisecond
+	idleWait = 40 * time.Millisecond
+)
+
+// ErrIdle says that nothing is waiting: a good moment to flush. Read on.
+var ErrIdle = errors.New("no event is waiting")
+
+// Source is the live stream of events. Read is for one goroutine; Stop may be
+// called from any.
+type Source struct {
+	coll   *ebpf.Collection
+	links  []link.Link
+	tap    *tap
+	reader *ringbuf.Reader
+	record ringbuf.Record
+	decode decoder
+	losses losses
+	notes  []string
+
+	seq     uint64
+	held    bool // record holds an event that waits behind its gap
+	wait    time.Duration
+	stop    sync.Once
+	stopErr error
+	ended   bool
+}
+
+// Open loads and attaches what the configuration asks for. On an error nothing
+// stays attached. It must run on a thread of the namespace that Config.Device
+// belongs to.
+func Open(c Config) (*Source, error) {
+	f, err := probeFeatures()
+	if err != nil {
+		return nil, err
+	}
+	dev, err := openDevice(c.Device)
+	if err != nil {
+		return nil, err
+	}
+	if dev.index != 0 && len(c.Netns) == 0 {
+		c.Netns = []uint32{dev.netns}
+	}
+	if len(c.Netns) > MaxNetns {
+		return nil, fmt.Errorf("%d network namespaces named, at most %d can be", len(c.Netns), MaxNetns)
+	}
+	spec, err := specification(&c, f, dev)
+	if err != nil {
+		return nil, err
+	}
+	coll, err := load(spec, f.spec)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{coll: coll, wait: busyWait, notes: append(f.notes(), dev.notes()...)}
+	s.decode = decoder{
+		devices: map[[16]uint8]string{},
+		drops:   f.names("skb_drop_reason", dropPrefix),
+		resets:  f.names("sk_rst_reason", resetPrefix),
+	}
+	s.losses = newLosses(coll)
+	if err := s.start(dev); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (d *device) notes() []string {
+	if !d.tapped {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s is a %s device, which the packet tracepoints do not serve: captured by a packet socket", d.name, d.kind)}
+}
+
+func (s *Source) start(dev *device) (err error) {
+	if s.reader, err = ringbuf.NewReader(s.coll.Maps[traceMapEvents]); err != nil {
+		return fmt.Errorf("open the ring buffer: %w", err)
+	}
+	if program := s.coll.Programs[traceProgPacketTap]; program != nil {
+		if s.tap, err = openTap(dev, program); err != nil {
+			return err
+		}
+	}
+	s.links, err = attach(s.coll)
+	return err
+}
+
+// Notes says what this kernel, or the chosen way, does not tell.
+func (s *Source) Notes() []string { return s.notes }
+
+// Read fills ev with the next event. It returns ErrIdle when none is waiting
+// and io.EOF after Stop, when the ring is drained. Packet.Frame is valid until
+// the next Read; Packet is not decoded yet.
+func (s *Source) Read(ev *tcp.Event) error {
+	if s.held {
+		s.held = false
+		return s.emit(ev)
+	}
+	if s.ended {
+		return s.last(ev)
+	}
+	err := s.reader.ReadInto(&s.record)
+	switch {
+	case err == nil:
+		s.wait = busyWait
+		return s.next(ev)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return s.idle(ev)
+	case errors.Is(err, ringbuf.ErrFlushed):
+		s.ended = true
+		return s.last(ev)
+	}
+	return fmt.Errorf("read the ring buffer: %w", err)
+}
+
+// next puts a gap in front of a record that was written after a loss.
+func (s *Source) next(ev *tcp.Event) error {
+	e, _, err := view(s.record.RawSample)
+	if err != nil {
+		return err
+	}
+	if n := s.losses.ring(e.Lost); n > 0 {
+		s.held = true
+		s.gap(ev, tcp.Gap{Cause: tcp.GapRingFull, Lost: n}, s.decode.clock.wall(int64(e.Time)))
+		return nil
+	}
+	if g, ok := s.losses.recursionDue(int64(e.Time)); ok {
+		s.held = true
+		s.gap(ev, g, s.decode.clock.wall(int64(e.Time)))
+		return nil
+	}
+	return s.emit(ev)
+}
+
+func (s *Source) emit(ev *tcp.Event) error {
+	e, frame, err := view(s.record.RawSample)
+	if err != nil {
+		return err
+	}
+	s.decode.fill(ev, e, frame)
+	s.seq++
+	ev.Seq = s.seq
+	return nil
+}
+
+func (s *Source) gap(ev *tcp.Event, g tcp.Gap, at int64) {
+	s.seq++
+	*ev = tcp.Event{Seq: s.seq, Time: at, Kind: tcp.KindGap, Gap: g}
+}
+
+// idle looks for losses that no record tells, and sets the next waiting time.
+func (s *Source) idle(ev *tcp.Event) error {
+	s.reader.SetDeadline(time.Now().Add(s.wait))
+	s.wait = min(s.wait+busyWait, idleWait)
+	if g, ok := s.losses.recursionDue(nanos(unix.CLOCK_MONOTONIC)); ok {
+		s.gap(ev, g, time.Now().UnixNano())
+		return nil
+	}
+	return ErrIdle
+}
+
+// last reports, after the drain, what was lost behind the last record.
+func (s *Source) last(ev *tcp.Event) error {
+	if n := s.losses.ring(s.losses.total()); n > 0 {
+		s.gap(ev, tcp.Gap{Cause: tcp.GapRingFull, Lost: n}, time.Now().UnixNano())
+		return nil
+	}
+	if g, ok := s.losses.recursion(); ok {
+		s.gap(ev, g, time.Now().UnixNano())
+		return nil
+	}
+	return io.EOF
+}
+
+// Stop detaches the programs; Read then drains what is in the ring and ends.
+func (s *Source) Stop() error {
+	s.stop.Do(func() {
+		s.stopErr = closeAll(s.links)
+		if s.tap != nil {
+			s.stopErr = errors.Join(s.stopErr, s.tap.Close())
+		}
+		s.stopErr = errors.Join(s.stopErr, s.reader.Flush())
+	})
+	return s.stopErr
+}
+
+// Close releases everything. Whoever wants the rest of the events calls Stop
+// and reads to io.EOF first.
+func (s *Source) Close() error {
+	var err error
+	if s.reader != nil {
+		err = errors.Join(s.Stop(), s.reader.Close())
+	}
+	s.coll.Close()
+	return err
+}
