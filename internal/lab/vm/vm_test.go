@@ -162,24 +162,39 @@ func TestRunPanic(t *testing.T) {
 
 func TestRunTimeout(t *testing.T) {
 	k, bin := oldest(t), built(t, "standin")
-	res, err := Run(t.Context(), k, Job{
-		Binary: bin, Args: []string{"hang"}, Timeout: 12 * time.Second,
-		Steps: []Step{AwaitStderr("ready"), Interrupt()},
-	})
+	res, err := Run(t.Context(), k, Job{Binary: bin, Args: []string{"hang"}, Timeout: 50 * time.Millisecond})
 	if !errors.Is(err, ErrTimeout) || res.Status != -1 {
 		t.Errorf("status %d, error %v, want -1, ErrTimeout", res.Status, err)
 	}
-	if string(res.Stderr) != "ready\n" {
-		t.Errorf("stderr %q: what came before the end got lost", res.Stderr)
-	}
 }
 
+// onceWritten calls do as soon as text has gone through.
+type onceWritten struct {
+	text string
+	do   func()
+}
+
+func (o onceWritten) Write(b []byte) (int, error) {
+	if strings.Contains(string(b), o.text) {
+		o.do()
+	}
+	return len(b), nil
+}
+
+// A program that never ends is stopped, and what it said before is kept.
 func TestRunCancelled(t *testing.T) {
 	k, bin := oldest(t), built(t, "standin")
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := Run(ctx, k, Job{Binary: bin, Args: []string{"hang"}}); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v, want Canceled", err)
+	defer cancel()
+	res, err := Run(ctx, k, Job{
+		Binary: bin, Args: []string{"hang"}, Output: onceWritten{"interrupted", cancel},
+		Steps: []Step{AwaitStderr("ready"), Interrupt()},
+	})
+	if !errors.Is(err, context.Canceled) || res.Status != -1 {
+		t.Errorf("status %d, error %v, want -1, Canceled", res.Status, err)
+	}
+	if string(res.Stderr) != "ready\ninterrupted\n" {
+		t.Errorf("stderr %q: what came before the end got lost", res.Stderr)
 	}
 }
 

@@ -37,12 +37,13 @@ func crash([]string) {
 	}
 }
 
-// hang never ends, whatever it is sent.
+// hang never ends, even when it is interrupted.
 func hang([]string) {
-	signal.Ignore(os.Interrupt)
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, os.Interrupt)
 	fmt.Fprintln(os.Stderr, "ready")
-	for {
-		time.Sleep(time.Hour)
+	for range c {
+		fmt.Fprintln(os.Stderr, "interrupted")
 	}
 }
 
