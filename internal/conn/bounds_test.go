@@ -1,0 +1,171 @@
+package conn
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"tcpstory/internal/conn/story"
+	"tcpstory/internal/tcp"
+)
+
+// check verifies what must hold between any two events.
+func (t *Table) check(tb testing.TB) {
+	tb.Helper()
+	for _, l := range []*list{&t.live, &t.loose, &t.ended} {
+		n := 0
+		for c := l.first; c != nil; c = c.next {
+			n++
+			if c.list != l || c.next != nil && c.next.prev != c {
+				tb.Fatal("broken list")
+			}
+			if c.Peer != nil && c.Peer.Peer != c {
+				tb.Fatal("one-sided peers")
+			}
+		}
+		if n != l.n {
+			tb.Fatalf("list of %d says %d", n, l.n)
+		}
+	}
+	for k, head := range t.index {
+		for n := head; n != nil; n = n.next {
+			if !n.linked || n.key != k || n.conn.list == nil {
+				tb.Fatal("index holds a stray")
+			}
+		}
+	}
+	for cookie, c := range t.byCookie {
+		if c.Cookie != cookie || c.list == nil {
+			tb.Fatal("cookie of a stray")
+		}
+	}
+}
+
+// noise makes events that make no sense, on few tuples, so that they collide.
+func noise(r *rand.Rand, ev *tcp.Event) {
+	addr := func() netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(r.IntN(3))}), uint16(r.IntN(4)))
+	}
+	*ev = tcp.Event{
+		Time: ev.Time + int64(r.IntN(int(time.Second))) - int64(time.Second/10), Kind: tcp.Kind(r.IntN(10)),
+		Cookie: uint64(r.IntN(12)), Netns: uint32(r.IntN(3)), Flow: tcp.Flow{Local: addr(), Remote: addr()},
+		Old: tcp.State(r.IntN(13)), New: tcp.State(r.IntN(13)),
+	}
+	p := &ev.Packet
+	p.Flow, p.Quoted = tcp.Flow{Local: addr(), Remote: addr()}, tcp.Flow{Local: addr(), Remote: addr()}
+	p.IsTCP, p.IsQuote, p.Asked, p.Loopback = r.IntN(8) > 0, r.IntN(2) > 0, r.IntN(8) > 0, r.IntN(2) > 0
+	p.Dir, p.Flags, p.Seq, p.Ack = tcp.Direction(r.IntN(6)), tcp.Flags(r.IntN(32)), uint32(r.IntN(3)), uint32(r.IntN(3))
+}
+
+func TestSurvivesNonsense(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	tab := New(Options{Linger: 5 * time.Second, Idle: 5 * time.Second, MaxEnded: 5, MaxLoose: 6, Max: 12,
+		Filter: func(f tcp.Flow) bool { return f.Local.Port() != 3 }})
+	var ev tcp.Event
+	for range 300_000 {
+		noise(r, &ev)
+		s := tab.Apply(&ev)
+		if s.Conn != nil && s.Conn.list == nil {
+			t.Fatalf("%+v: step names a forgotten connection", ev)
+		}
+		tab.check(t)
+		if tab.Len() > 12+2 || tab.ended.n > 6 || tab.loose.n > 8 {
+			t.Fatalf("%d connections, %d ended, %d loose", tab.Len(), tab.ended.n, tab.loose.n)
+		}
+	}
+}
+
+func TestForgetsTheOldestSocket(t *testing.T) {
+	tab := New(Options{Max: 100})
+	s := story.New()
+	for port := uint16(1); port <= 200; port++ { // their CLOSE never comes
+		c, _ := story.Hosts(port)
+		s.State(c, tcp.Established, tcp.CloseWait)
+		if port > 1 {
+			first, _ := story.Hosts(1)
+			s.State(first, tcp.CloseWait, tcp.CloseWait)
+		}
+	}
+	for _, ev := range s.Events {
+		tab.Apply(ev)
+	}
+	tab.check(t)
+	if tab.Len() > 101 || tab.Forgotten() < 99 {
+		t.Errorf("%d kept, %d forgotten", tab.Len(), tab.Forgotten())
+	}
+	first, _ := story.Hosts(1)
+	if tab.byCookie[first.Cookie] == nil {
+		t.Error("forgot a socket that was just heard of")
+	}
+}
+
+// churn replays whole connections, each with new ports and cookies.
+type churn struct {
+	tab    *Table
+	events []*tcp.Event
+	round  uint64
+	at     int
+	bias   int64
+	ev     tcp.Event
+}
+
+func newChurn(ends func(uint16) (*story.Socket, *story.Socket)) *churn {
+	c, v := ends(1)
+	return &churn{tab: New(Options{MaxEnded: 1 << 12}), events: story.Whole(c, v).Events}
+}
+
+func (x *churn) next() {
+	if x.at == len(x.events) {
+		x.at = 0
+		x.round++
+		x.bias += 50_000
+	}
+	x.ev = *x.events[x.at]
+	ev := &x.ev
+	x.at++
+	ev.Time += x.bias
+	if ev.Cookie != 0 {
+		ev.Cookie += x.round << 20
+	}
+	ev.Flow, ev.Packet.Flow = x.shift(ev.Flow), x.shift(ev.Packet.Flow)
+	x.tab.Apply(ev)
+}
+
+// shift gives the client's end, port 1, the round's port.
+func (x *churn) shift(f tcp.Flow) tcp.Flow {
+	port := uint16(1024 + x.round%30000)
+	if f.Local.Port() == 1 {
+		f.Local = netip.AddrPortFrom(f.Local.Addr(), port)
+	} else if f.Remote.Port() == 1 {
+		f.Remote = netip.AddrPortFrom(f.Remote.Addr(), port)
+	}
+	return f
+}
+
+func TestApplyDoesNotAllocate(t *testing.T) {
+	for _, ends := range []func(uint16) (*story.Socket, *story.Socket){story.Hosts, story.SameHost} {
+		x := newChurn(ends)
+		for range 200_000 {
+			x.next()
+		}
+		if n := testing.AllocsPerRun(100_000, x.next); n != 0 {
+			t.Errorf("%v allocations per event", n)
+		}
+		x.tab.check(t)
+	}
+}
+
+func benchmark(b *testing.B, ends func(uint16) (*story.Socket, *story.Socket)) {
+	x := newChurn(ends)
+	for range 200_000 {
+		x.next()
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		x.next()
+	}
+}
+
+func BenchmarkApplyTwoHosts(b *testing.B) { benchmark(b, story.Hosts) }
+func BenchmarkApplyLoopback(b *testing.B) { benchmark(b, story.SameHost) }

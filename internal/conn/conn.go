@@ -1,0 +1,130 @@
+package conn
+
+import (
+	"net/netip"
+
+	"tcpstory/internal/tcp"
+)
+
+// Role says which end of a conversation a socket is.
+type Role uint8
+
+// The roles. A connection that was open before the trace began has RoleUnknown.
+const (
+	RoleUnknown  Role = iota
+	RoleClient        // it opened the connection: SYN_SENT, or it sent the SYN
+	RoleServer        // it was opened to: LISTEN→SYN_RECV, or it sent the SYN-ACK
+	RoleListener      // it listens; it has no other end
+)
+
+var roleNames = [...]string{"unknown", "client", "server", "listener"}
+
+// String returns the stable name that JSON output and the docs use.
+func (r Role) String() string {
+	if int(r) < len(roleNames) {
+		return roleNames[r]
+	}
+	return roleNames[0]
+}
+
+func (r Role) opposite() Role {
+	switch r {
+	case RoleClient:
+		return RoleServer
+	case RoleServer:
+		return RoleClient
+	}
+	return RoleUnknown
+}
+
+// Conn is one end of a conversation: a socket of this host, or, where no socket
+// has shown itself yet (Cookie is 0 and Socket is false), what its packets tell.
+//
+// A Conn belongs to its Table: it is read only, and used again for another
+// connection some time after it has ended. Hold on to it no longer than to the
+// Step that it came with.
+type Conn struct {
+	// Number is what people call the conversation: 1, 2, 3 … in the order of
+	// appearance; both ends on this host share it. 0: never selected.
+	Number uint64
+	Cookie uint64 // kernel socket cookie; 0 unknown
+	Netns  uint32 // inode of the network namespace; 0 unknown
+	Flow   tcp.Flow
+	Role   Role
+	Socket bool      // a kernel event vouched for the socket
+	State  tcp.State // as of the last transition; StateUnknown before the first
+	Since  int64     // when State was entered, nanoseconds since 1970; 0 unknown
+	Opened int64     // first event of this end
+	Closed int64     // when the socket went to CLOSE; 0: it has not
+	Task   tcp.Task  // the last process that certainly acted on the socket
+	Peer   *Conn     // the other end, when it is a socket of this host too
+	Alias  tcp.Flow  // the tuple on the wire where address translation changes it; else zero
+
+	out, in fin // the FINs that this end sent and received
+
+	synSeq  uint32 // initial sequence number, when haveSyn
+	haveSyn bool
+
+	verdict verdict
+	tuple   node // Flow's place in the index
+	wire    node // Alias's place
+	last    int64
+	list    *list
+	prev    *Conn
+	next    *Conn
+}
+
+// verdict caches what the filter says about a complete tuple.
+type verdict uint8
+
+const (
+	undecided verdict = iota
+	selected
+	passedOver
+)
+
+// fin follows one direction's FIN: the sequence number behind it and whether
+// the receiver's acknowledgement of it was seen.
+type fin struct {
+	end         uint32
+	sent, acked bool
+}
+
+// send takes note of a segment in this direction.
+func (f *fin) send(s *tcp.Segment) {
+	if s.Flags.Has(tcp.FIN) {
+		f.end, f.sent = s.Seq+uint32(s.PayloadLen)+1, true
+	}
+}
+
+// ack takes note of a segment in the other direction.
+func (f *fin) ack(s *tcp.Segment) {
+	if f.sent && s.Flags.Has(tcp.ACK) && int32(s.Ack-f.end) >= 0 {
+		f.acked = true
+	}
+}
+
+// sends and receives follow the FINs of both directions.
+func (c *Conn) sends(s *tcp.Segment)    { c.out.send(s); c.in.ack(s) }
+func (c *Conn) receives(s *tcp.Segment) { c.in.send(s); c.out.ack(s) }
+
+// gone reports whether the socket has ended: c is only kept for late packets.
+func (c *Conn) gone() bool { return c.Closed != 0 }
+
+// learnRole takes a role as a fact; the first one stands.
+func (c *Conn) learnRole(r Role) {
+	if c.Role != RoleUnknown || r == RoleUnknown {
+		return
+	}
+	c.Role = r
+	if c.Peer != nil && c.Peer.Role == RoleUnknown {
+		c.Peer.Role = r.opposite()
+	}
+}
+
+// complete reports whether both ends of f are known.
+func complete(f tcp.Flow) bool { return known(f.Local) && known(f.Remote) }
+
+func known(a netip.AddrPort) bool {
+	return a.Port() != 0 && a.Addr().IsValid() && !a.Addr().IsUnspecified()
+}

@@ -1,0 +1,234 @@
+package conn
+
+import (
+	"net/netip"
+	"time"
+
+	"tcpstory/internal/tcp"
+)
+
+// kernel places everything but packets and gaps.
+func (t *Table) kernel(s *Step) {
+	ev := s.Event
+	c := t.socket(ev)
+	if c == nil {
+		s.Flow = ev.Flow
+		s.Selected = t.matches(ev.Flow)
+		return
+	}
+	t.touch(c, ev.Time)
+	if ev.Task.Known() {
+		c.Task = ev.Task
+	}
+	if ev.Kind == tcp.KindState {
+		t.transition(s, c)
+	} else if c.State == tcp.StateUnknown && c.Socket {
+		c.State = ev.New
+	}
+	s.Conn, s.Flow = c, c.Flow
+	s.Selected = t.selects(c)
+}
+
+// socket finds or makes the connection of a kernel event; nil if the event does
+// not say enough.
+func (t *Table) socket(ev *tcp.Event) *Conn {
+	if ev.Cookie != 0 {
+		if c := t.byCookie[ev.Cookie]; c != nil && (c.Netns == ev.Netns || ev.Netns == 0) {
+			return t.sameSocket(c, ev)
+		} else if c == nil {
+			return t.newSocket(ev)
+		}
+	}
+	return t.byTuple(ev)
+}
+
+// sameSocket returns c, or a new connection where the same socket, or a new one
+// with the same key, begins again.
+func (t *Table) sameSocket(c *Conn, ev *tcp.Event) *Conn {
+	if begins(ev) && c.State != tcp.StateUnknown {
+		t.end(c, ev.Time)
+		delete(t.byCookie, c.Cookie)
+		return t.newSocket(ev)
+	}
+	t.learn(c, ev.Flow, false)
+	return c
+}
+
+func (t *Table) newSocket(ev *tcp.Event) *Conn {
+	c := t.create(ev)
+	c.Socket = true
+	c.Cookie = ev.Cookie
+	if c.Cookie != 0 {
+		t.byCookie[c.Cookie] = c
+	}
+	t.learn(c, ev.Flow, opens(ev))
+	return c
+}
+
+// byTuple serves events without a cookie: resets and drops without a socket,
+// and sockets of kernels that give none.
+func (t *Table) byTuple(ev *tcp.Event) *Conn {
+	if !complete(ev.Flow) {
+		return nil
+	}
+	c, _ := t.index.find(ev.Netns, ev.Flow)
+	state := ev.Kind == tcp.KindState
+	switch {
+	case state && (c == nil || !c.Socket || begins(ev)):
+		return t.newSocket(ev)
+	case c != nil:
+		return c
+	case !t.matches(ev.Flow):
+		return nil
+	}
+	c = t.create(ev)
+	t.learn(c, ev.Flow, false)
+	return c
+}
+
+// begins reports the first transition of a socket's life.
+func begins(ev *tcp.Event) bool {
+	return opens(ev) || ev.Kind == tcp.KindState &&
+		(ev.Old == tcp.Close && ev.New == tcp.Listen || ev.Old == tcp.Listen && ev.New == tcp.SynRecv)
+}
+
+// opens reports the active open: no packet of the connection can be older.
+func opens(ev *tcp.Event) bool {
+	return ev.Kind == tcp.KindState && ev.Old == tcp.Close && ev.New == tcp.SynSent
+}
+
+// transition moves c to its new state and tells how long it was in the old one.
+func (t *Table) transition(s *Step, c *Conn) {
+	ev := s.Event
+	if c.State == ev.Old && c.Since != 0 {
+		s.InStateKnown = true
+		s.InState = time.Duration(max(0, ev.Time-c.Since)) // ring order is not quite time order
+	}
+	if ev.Old != ev.New {
+		c.Since = ev.Time
+	} else if !s.InStateKnown {
+		c.Since = 0
+	}
+	switch {
+	case opens(ev):
+		c.learnRole(RoleClient)
+	case ev.New == tcp.Listen || ev.Old == tcp.Listen && ev.New == tcp.Close:
+		c.Role = RoleListener
+	case ev.Old == tcp.Listen && ev.New == tcp.SynRecv:
+		c.learnRole(RoleServer)
+		c.Since = 0 // the kernel makes the child at the third ACK: its time in SYN_RECV is not the handshake's
+	}
+	c.State = ev.New
+	if ev.New == tcp.Close {
+		s.TimeWait = entersTimeWait(c, ev)
+		t.end(c, ev.Time)
+	}
+}
+
+// entersTimeWait infers what the kernel does not trace. It is sure of it: the
+// peer's FIN is only acknowledged when it was taken in order (and that ACK leaves
+// before the transition is traced), and nothing else leads to CLOSE from these
+// states without an error or a process that aborts.
+func entersTimeWait(c *Conn, ev *tcp.Event) bool {
+	return (ev.Old == tcp.FinWait2 || ev.Old == tcp.Closing) && ev.Errno == 0 && !ev.Task.Known() &&
+		c.in.acked && c.out.acked
+}
+
+// learn completes c's tuple when f does. fresh: the connection begins here, so
+// that whatever has the tuple now is an older one.
+func (t *Table) learn(c *Conn, f tcp.Flow, fresh bool) {
+	switch {
+	case c.tuple.linked || complete(c.Flow):
+		return
+	case !complete(f):
+		if !c.Flow.Local.IsValid() || f.Local.Port() != 0 {
+			c.Flow = f
+		}
+		return
+	}
+	c.Flow = f
+	if fresh {
+		t.forgetStale(f)
+	}
+	if older := t.index.link(&c.tuple, c, f); older != nil {
+		t.replace(older, c, fresh)
+	}
+	t.pair(c)
+}
+
+// replace ends an older connection whose tuple c has now.
+func (t *Table) replace(older, c *Conn, fresh bool) {
+	if older.Socket {
+		t.end(older, max(c.Opened, older.last)) // its CLOSE was missed, or is to come
+		return
+	}
+	if !fresh {
+		t.inherit(c, older)
+	}
+	t.drop(older)
+}
+
+// inherit makes c, a socket, of what its packets have told before.
+func (t *Table) inherit(c, o *Conn) {
+	c.Number, c.Role, c.Opened = o.Number, o.Role, o.Opened
+	c.out, c.in, c.synSeq, c.haveSyn = o.out, o.in, o.synSeq, o.haveSyn
+	if o.Peer != nil {
+		marry(c, o.Peer)
+		o.Peer = nil
+	}
+}
+
+// forgetStale drops what packets alone told of an earlier use of the tuple.
+func (t *Table) forgetStale(f tcp.Flow) {
+	for _, f := range [...]tcp.Flow{f, f.Reverse()} {
+		for n := t.index[keyOf(f)]; n != nil; {
+			next := n.next
+			if !n.conn.Socket {
+				t.drop(n.conn)
+			}
+			n = next
+		}
+	}
+}
+
+// pair finds c's other end among this host's sockets, of its own namespace
+// first.
+func (t *Table) pair(c *Conn) {
+	if c.Peer != nil {
+		return
+	}
+	var best *Conn
+	for n := t.index[keyOf(c.Flow.Reverse())]; n != nil; n = n.next {
+		p := n.conn
+		if p == c || p.gone() || p.Peer != nil && !p.Peer.gone() {
+			continue
+		}
+		if best == nil || p.Netns == c.Netns {
+			best = p
+		}
+	}
+	if best != nil {
+		marry(c, best)
+	}
+}
+
+func marry(c, p *Conn) {
+	if p.Peer != nil {
+		p.Peer.Peer = nil
+	}
+	c.Peer, p.Peer = p, c
+	if c.Role == RoleUnknown {
+		c.Role = p.Role.opposite()
+	} else if p.Role == RoleUnknown {
+		p.Role = c.Role.opposite()
+	}
+}
+
+// openEnded turns the unspecified address, which a listener has, into an unknown
+// one.
+func openEnded(a netip.AddrPort) netip.AddrPort {
+	if a.Addr().IsUnspecified() {
+		return netip.AddrPortFrom(netip.Addr{}, a.Port())
+	}
+	return a
+}

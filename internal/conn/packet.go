@@ -1,0 +1,180 @@
+package conn
+
+import "tcpstory/internal/tcp"
+
+// packet places a packet.
+func (t *Table) packet(s *Step) {
+	p := &s.Event.Packet
+	switch {
+	case p.IsTCP:
+		t.segment(s)
+	case p.IsQuote:
+		t.quote(s)
+	default:
+		s.Flow, s.Selected = p.Flow, p.Asked
+	}
+}
+
+// segment places a TCP segment: by the sender's cookie where it is known, else
+// by namespace and tuple.
+func (t *Table) segment(s *Step) {
+	ev := s.Event
+	p := &ev.Packet
+	s.Selected = p.Asked
+	if c := t.sender(ev); c != nil {
+		s.Outgoing = true
+		s.Translated = t.alias(c, p.Flow)
+		t.seen(s, c)
+		return
+	}
+	c, n := t.ownEnd(s)
+	if c == nil || restarts(c, &p.Segment) {
+		if !p.Asked {
+			s.Flow = p.Flow
+			return
+		}
+		c, n = t.sighting(s, c)
+	}
+	s.Translated = n == &c.wire
+	t.seen(s, c)
+}
+
+// sender finds or makes the connection whose cookie an outgoing packet carries.
+func (t *Table) sender(ev *tcp.Event) *Conn {
+	p := &ev.Packet
+	if ev.Cookie == 0 || p.Dir != tcp.DirOut && !p.Loopback {
+		return nil
+	}
+	c := t.byCookie[ev.Cookie]
+	if c == nil {
+		c = t.create(ev)
+		c.Socket, c.Cookie = true, ev.Cookie
+		t.byCookie[c.Cookie] = c
+	}
+	t.learn(c, ev.Flow, false)
+	if c.State == tcp.StateUnknown {
+		c.State = ev.New
+	}
+	return c
+}
+
+// alias remembers the wire's tuple where address translation has changed it, so
+// that the answers, which carry it too, find c. It reports whether it has.
+func (t *Table) alias(c *Conn, wire tcp.Flow) bool {
+	if !c.tuple.linked || wire == c.Flow {
+		return false
+	}
+	if c.wire.linked && wire == c.Alias {
+		return true
+	}
+	c.Alias = wire
+	older := t.index.link(&c.wire, c, wire)
+	if older != nil && older != c && !older.Socket {
+		t.drop(older)
+	}
+	if c.verdict == passedOver {
+		c.verdict = undecided
+	}
+	return true
+}
+
+// ownEnd finds this host's end of a packet by its tuple, and sets s.Outgoing.
+func (t *Table) ownEnd(s *Step) (*Conn, *node) {
+	ev := s.Event
+	p := &ev.Packet
+	s.Outgoing = p.Loopback || p.Dir == tcp.DirOut
+	if s.Outgoing {
+		return t.index.find(ev.Netns, p.Flow)
+	}
+	if p.Dir == tcp.DirUnknown {
+		if c, n := t.index.find(ev.Netns, p.Flow); c != nil {
+			s.Outgoing = true
+			return c, n
+		}
+	}
+	c, n := t.index.find(ev.Netns, p.Flow.Reverse())
+	if c == nil && p.Dir == tcp.DirUnknown {
+		s.Outgoing = true // neither end is known: the first sender counts as one
+	}
+	return c, n
+}
+
+// restarts reports a SYN that opens another connection than c on c's tuple.
+func restarts(c *Conn, seg *tcp.Segment) bool {
+	if !seg.Flags.Has(tcp.SYN) || seg.Flags.Has(tcp.ACK) {
+		return false
+	}
+	if c.Socket {
+		return c.gone()
+	}
+	return !c.haveSyn || c.synSeq != seg.Seq
+}
+
+// sighting makes a connection of packets alone, in place of an older use of the
+// tuple, if there was one.
+func (t *Table) sighting(s *Step, older *Conn) (*Conn, *node) {
+	if older != nil && !older.Socket {
+		if p := older.Peer; p != nil && !p.Socket {
+			t.drop(p)
+		}
+		t.drop(older)
+	}
+	f := s.Event.Packet.Flow
+	if !s.Outgoing {
+		f = f.Reverse()
+	}
+	c := t.create(s.Event)
+	t.learn(c, f, false)
+	return c, &c.tuple
+}
+
+// seen joins the packet to c and learns from it.
+func (t *Table) seen(s *Step, c *Conn) {
+	t.touch(c, s.Event.Time)
+	p := &s.Event.Packet
+	if p.Flags.Has(tcp.SYN) {
+		c.learnSyn(&p.Segment, s.Outgoing)
+	}
+	if s.Outgoing {
+		c.sends(&p.Segment)
+		if p.Loopback && c.Peer != nil {
+			c.Peer.receives(&p.Segment)
+		}
+	} else {
+		c.receives(&p.Segment)
+	}
+	s.Conn, s.Flow = c, c.Flow
+}
+
+// learnSyn takes the roles, and what marks this use of the tuple, from a SYN.
+func (c *Conn) learnSyn(seg *tcp.Segment, outgoing bool) {
+	fromClient := !seg.Flags.Has(tcp.ACK)
+	if fromClient {
+		c.synSeq, c.haveSyn = seg.Seq, true
+	}
+	if fromClient == outgoing {
+		c.learnRole(RoleClient)
+	} else {
+		c.learnRole(RoleServer)
+	}
+}
+
+// quote places an ICMP error by the flow that it quotes: the flow of the segment
+// that could not be delivered, as its sender saw it.
+func (t *Table) quote(s *Step) {
+	ev := s.Event
+	p := &ev.Packet
+	ours := p.Quoted
+	if p.Dir == tcp.DirOut && !p.Loopback {
+		ours = ours.Reverse() // this host complains about what it was sent
+	}
+	s.Flow, s.Outgoing = ours, p.Dir == tcp.DirOut
+	c, n := t.index.find(ev.Netns, ours)
+	if c == nil {
+		s.Selected = p.Asked || t.matches(ours)
+		return
+	}
+	t.touch(c, ev.Time)
+	s.Conn, s.Flow, s.Translated = c, c.Flow, n == &c.wire
+	s.Selected = p.Asked || t.selects(c)
+}

@@ -1,0 +1,167 @@
+package conn
+
+import (
+	"time"
+
+	"tcpstory/internal/tcp"
+)
+
+// What a Table keeps when Options do not say otherwise.
+const (
+	DefaultLinger   = 60 * time.Second // as long as TIME_WAIT lasts (TCP_TIMEWAIT_LEN)
+	DefaultIdle     = 10 * time.Minute
+	DefaultMaxEnded = 1 << 16
+	DefaultMaxLoose = 1 << 16
+	DefaultMax      = 1 << 18
+)
+
+// Options of a Table. The zero value means: everything is selected, and the
+// defaults above.
+type Options struct {
+	// Filter says whether some packet of the flow could be asked for. Unknown
+	// parts of the flow (a zero port, an invalid address) may be anything.
+	Filter func(tcp.Flow) bool
+
+	Linger   time.Duration // how long an ended connection is kept for late packets
+	Idle     time.Duration // how long a conversation known from packets alone may be silent
+	MaxEnded int           // most ended connections kept
+	MaxLoose int           // most conversations known from packets alone
+	Max      int           // most connections of any kind
+}
+
+func (o Options) withDefaults() Options {
+	for _, d := range []struct {
+		v *int
+		d int
+	}{{&o.MaxEnded, DefaultMaxEnded}, {&o.MaxLoose, DefaultMaxLoose}, {&o.Max, DefaultMax}} {
+		if *d.v == 0 {
+			*d.v = d.d
+		}
+	}
+	if o.Linger == 0 {
+		o.Linger = DefaultLinger
+	}
+	if o.Idle == 0 {
+		o.Idle = DefaultIdle
+	}
+	return o
+}
+
+// Step is an event in its place: what Table.Apply adds to it.
+type Step struct {
+	Event *tcp.Event
+	Conn  *Conn    // nil: it belongs to no connection that is known
+	Flow  tcp.Flow // the socket's own tuple as well as it is known by now; for packets without a connection, the packet's
+
+	Selected     bool          // to be shown: the filter asked for the packet, or could match the connection
+	Outgoing     bool          // packets: Conn sent it
+	Translated   bool          // packets: the tuple on the wire is not the socket's (address translation)
+	InStateKnown bool          // InState holds
+	InState      time.Duration // state transitions: how long the socket was in Event.Old
+	TimeWait     bool          // →CLOSE, inferred: both FINs were seen acknowledged, so TIME_WAIT begins
+}
+
+// Table knows the connections. It is not safe for concurrent use.
+type Table struct {
+	opt      Options
+	byCookie map[uint64]*Conn
+	index    index
+
+	live  list // sockets, the longest silent first
+	loose list // known from packets alone, likewise
+	ended list // closed, the first closed first
+	free  *Conn
+
+	step      Step
+	numbered  uint64
+	forgotten uint64
+}
+
+// New returns an empty table.
+func New(o Options) *Table {
+	return &Table{opt: o.withDefaults(), byCookie: make(map[uint64]*Conn), index: make(index)}
+}
+
+// Apply finds ev's place. The Step and what it points to are valid until the
+// next Apply. ev.Packet must be decoded. It does not allocate once the table has
+// grown to its working size.
+func (t *Table) Apply(ev *tcp.Event) *Step {
+	t.expire(ev.Time)
+	s := &t.step
+	*s = Step{Event: ev}
+	switch ev.Kind {
+	case tcp.KindPacket:
+		t.packet(s)
+	case tcp.KindGap:
+		s.Selected = true
+	default:
+		t.kernel(s)
+	}
+	if s.Selected && s.Conn != nil && s.Conn.Number == 0 {
+		t.number(s.Conn)
+	}
+	return s
+}
+
+// Numbered returns how many conversations have been given a number.
+func (t *Table) Numbered() uint64 { return t.numbered }
+
+// Len returns how many connections the table holds, ended ones included.
+func (t *Table) Len() int { return t.live.n + t.loose.n + t.ended.n }
+
+// Forgotten returns how many connections were dropped before their end for want
+// of room.
+func (t *Table) Forgotten() uint64 { return t.forgotten }
+
+// number gives c its number: its other end's, or the next.
+func (t *Table) number(c *Conn) {
+	if n := t.sharedNumber(c); n != 0 {
+		c.Number = n
+		return
+	}
+	t.numbered++
+	c.Number = t.numbered
+}
+
+// sharedNumber looks for another end, or for another sighting on the way through
+// this host (a router's two sides), that has a number already.
+func (t *Table) sharedNumber(c *Conn) uint64 {
+	if c.Peer != nil && c.Peer.Number != 0 {
+		return c.Peer.Number
+	}
+	if c.Socket || !c.tuple.linked {
+		return 0
+	}
+	for _, f := range [...]tcp.Flow{c.Flow, c.Flow.Reverse()} {
+		for n := t.index[keyOf(f)]; n != nil; n = n.next {
+			if n.conn.Number != 0 && !n.conn.gone() {
+				return n.conn.Number
+			}
+		}
+	}
+	return 0
+}
+
+// selects reports whether c is to be shown, and remembers it once the tuple is
+// complete.
+func (t *Table) selects(c *Conn) bool {
+	switch {
+	case t.opt.Filter == nil || c.verdict == selected:
+		return true
+	case c.verdict == passedOver:
+		return false
+	}
+	yes := t.matches(c.Flow) || c.wire.linked && t.matches(c.Alias)
+	if complete(c.Flow) {
+		c.verdict = passedOver
+		if yes {
+			c.verdict = selected
+		}
+	}
+	return yes
+}
+
+// matches asks the filter about a flow.
+func (t *Table) matches(f tcp.Flow) bool {
+	return t.opt.Filter == nil || t.opt.Filter(tcp.Flow{Local: openEnded(f.Local), Remote: openEnded(f.Remote)})
+}
