@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * event: the one struct that crosses from C to Go. bpf2go writes its Go half.
- * Fixed widths, no holes, no unions. A packet record is followed by cap_len
- * bytes of the frame, from the link-layer header on.
+ * Fixed widths, no holes, no unions.
  */
 #ifndef EVENT_H
 #define EVENT_H
@@ -21,46 +20,66 @@ enum event_kind {
 };
 
 enum event_flag {
-	EV_ASKED = 1,	  /* the filter expression selected this packet */
-	EV_LOOPBACK = 2,  /* the device is a loopback device */
-	EV_RAW = 4,	  /* the frame starts with its IP header */
-	EV_RECEIVED = 8,  /* a drop on the way in: the tuple is already this host's view */
-	EV_HAS_SEGMENT = 16, /* seq, seg_len and tcp_flags are set */
+	EV_ASKED = 1,	 /* the filter expression selected this packet */
+	EV_LOOPBACK = 2, /* the device is a loopback device */
+	EV_RAW = 4,	 /* the frame starts with its IP header */
+	EV_RECEIVED = 8, /* a drop on the way in */
+	EV_TUPLE = 16,	 /* the record has this part; see below */
+	EV_NAME = 32,
+	EV_SEGMENT = 64,
 };
 
+/*
+ * A record may end early, behind the head or behind any part: what every event
+ * writes, and every reader's cache has to fetch, is the cost of tracing. Flags
+ * say which parts hold; the rest of the struct is not there, or is stale. A
+ * packet's frame follows the head, or the whole struct when EV_TUPLE or
+ * EV_NAME is set.
+ */
 #pragma clang diagnostic push
 #pragma clang diagnostic error "-Wpadded"
 struct event {
+	/* head */
 	__u64 time;	/* CLOCK_MONOTONIC, ns */
 	__u64 cookie;	/* socket cookie, or the address of the socket where there is no helper; 0 unknown */
-	__u64 lost;	/* records that found no room so far, on all CPUs */
+	__u32 lost;	/* records that found no room so far, on all CPUs; low 32 bits */
 	__u32 netns;	/* inode of the network namespace; 0 unknown */
 	__u32 ifindex;
 	__u32 wire_len; /* packet: bytes on the wire */
-	__u32 cap_len;	/* packet: bytes that follow this struct */
-	__u32 pid;	/* thread group; 0: not certain */
-	__u32 tid;
-	__u32 seq;	/* of the segment, host order */
-	__u32 seg_len;	/* bytes of sequence space */
-	__s32 err;	/* sk_err, or what the retransmission returned */
-	__u32 reason;	/* of a drop or reset, in the running kernel's numbers */
-	__u16 sport;	/* local port, host order; 0 unknown */
-	__u16 dport;
+	__u16 cap_len;	/* packet: bytes of the frame */
 	__u8 kind;
 	__u8 flags;
-	__u8 family;	/* AF_INET, AF_INET6; 0: no tuple */
 	__u8 pkt_type;	/* PACKET_HOST .. PACKET_OUTGOING */
 	__u8 oldstate;
 	__u8 newstate;
+	__u8 family;	/* AF_INET, AF_INET6 */
+
+	/* EV_TUPLE */
+	__u16 sport;	/* local port, host order; 0 unknown */
+	__u16 dport;
+	__s32 err;	/* sk_err, or what the retransmission returned */
+	__u8 saddr[16]; /* local address, network order; IPv4 in the first four bytes */
+	__u8 daddr[16];
+
+	/* EV_NAME */
+	__u32 pid;	/* thread group; 0: not certain, or name is a device */
+	__u32 tid;
+	__u8 name[16];	/* comm of pid; a packet's device */
+
+	/* EV_SEGMENT, and a drop's or reset's reason */
+	__u32 seq;	/* host order */
+	__u32 seg_len;	/* bytes of sequence space */
+	__u32 reason;	/* in the running kernel's numbers */
 	__u8 tcp_flags;
 	__u8 ca_state;	/* enum tcp_ca_state */
 	__u8 pending;	/* icsk_pending: the timer that fired */
 	__u8 retransmits; /* icsk_retransmits, or a request's num_timeout */
-	__u16 pad;
-	__u8 saddr[16]; /* local address, network order; IPv4 in the first four bytes */
-	__u8 daddr[16];
-	__u8 name[16];	/* comm of pid; a packet's device */
 };
+
+/* Sizes of a record that ends behind a part. */
+#define EVENT_HEAD __builtin_offsetof(struct event, sport)
+#define EVENT_TUPLE __builtin_offsetof(struct event, pid)
+#define EVENT_NAME __builtin_offsetof(struct event, seq)
 #pragma clang diagnostic pop
 
 #endif

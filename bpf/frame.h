@@ -28,6 +28,7 @@ enum hook { HOOK_RX, HOOK_TX, HOOK_SOCKET, HOOKS };
 
 enum verdict { VERDICT_NO, VERDICT_MATCH, VERDICT_SHORT };
 
+/* The frame's bytes stand right behind the longest record head; see head_of. */
 struct frame {
 	struct event e;
 	__u8 data[FRAME_ROOM + FRAME_SLACK];
@@ -67,6 +68,12 @@ static __attribute__((noinline)) int filter_raw(struct frame *f, __u32 caplen, _
 
 	asm volatile("%0 = 1" : "=r"(r) : "r"(f), "r"(caplen), "r"(wire));
 	return r;
+}
+
+/* head_of: where the head must stand so that data follows a record without further parts. */
+static __always_inline struct event *head_of(struct frame *f)
+{
+	return (void *)f + sizeof(struct event) - EVENT_HEAD;
 }
 
 static __always_inline int judge(struct frame *f, __u32 caplen, __u32 wire, bool raw)

@@ -43,23 +43,38 @@ static __always_inline void stamp(struct event *e, __u8 kind)
 	e->lost = lost;
 }
 
-/* reserve gives a zeroed record, stamped, or NULL and counts the loss. */
-static __always_inline struct event *reserve(__u8 kind)
+/*
+ * reserve gives a stamped record that ends behind a part (EVENT_TUPLE …), its
+ * numbers zero, or NULL and counts the loss. size must be a constant.
+ */
+static __always_inline struct event *reserve(__u8 kind, __u64 size)
 {
-	struct event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	struct event *e = bpf_ringbuf_reserve(&events, size, 0);
 
 	if (!e) {
 		__sync_fetch_and_add(&lost, 1);
 		return NULL;
 	}
-	__builtin_memset(e, 0, sizeof(*e));
+	__builtin_memset(e, 0, EVENT_HEAD);
+	if (size > EVENT_TUPLE)
+		__builtin_memset(&e->pid, 0, size - EVENT_TUPLE);
 	stamp(e, kind);
+	e->flags = EV_TUPLE;
 	return e;
 }
 
 static __always_inline void submit(struct event *e)
 {
 	bpf_ringbuf_submit(e, wake_flags());
+}
+
+/* output sends len bytes from e on; false: lost, and counted. */
+static __always_inline bool output(void *e, __u64 len)
+{
+	if (!bpf_ringbuf_output(&events, e, len, wake_flags()))
+		return true;
+	__sync_fetch_and_add(&lost, 1);
+	return false;
 }
 
 #endif

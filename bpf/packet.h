@@ -103,133 +103,249 @@ static __always_inline __u32 copy_all(struct frame *f, struct sk_buff *skb, void
 	return n + pulled;
 }
 
-/* attribute names the socket that sends: its cookie and, where NAT rewrote the packet, its own tuple. */
-static __always_inline void attribute(struct event *e, struct sock *sk)
+/* Does the segment carry its socket's own tuple, or has address translation rewritten it? */
+static __always_inline bool is_translated(struct frame *f, __u32 caplen, bool raw, struct sock *sk)
 {
-	__u16 num = sk->__sk_common.skc_num;
+	__u32 at = raw ? 0 : ETH_HLEN;
+	__u8 *ip;
+	__u32 l4;
 
-	e->cookie = 0;
-	e->family = 0;
-	if (!num)
-		return; /* the namespace's control socket (resets, ACKs of TIME_WAIT) */
-	fill_tuple_direct(e, sk);
-	e->cookie = have_cookie_helper ? sk->__sk_common.skc_cookie.counter : (__u64)sk;
+	if (!raw && f->data[12] == 0x81 && f->data[13] == 0)
+		at += 4;
+	ip = f->data + at;
+	if (ip[0] >> 4 == 4) {
+		if (*(__be32 *)(ip + 12) != sk->__sk_common.skc_rcv_saddr || *(__be32 *)(ip + 16) != sk->__sk_common.skc_daddr)
+			return true;
+		l4 = at + (ip[0] & 15) * 4;
+	} else {
+		for (int i = 0; i < 4; i++)
+			if (((__be32 *)(ip + 8))[i] != sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i] ||
+			    ((__be32 *)(ip + 24))[i] != sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[i])
+				return true;
+		l4 = at + 40;
+	}
+	if (caplen < l4 + 4)
+		return false;
+	return *(__be16 *)(f->data + l4) != bpf_htons(sk->__sk_common.skc_num) ||
+	       *(__be16 *)(f->data + l4 + 2) != sk->__sk_common.skc_dport;
 }
 
-static __always_inline void emit_frame(struct frame *f, __u32 caplen)
-{
-	__u64 n = caplen < snap_len ? caplen : snap_len;
+/*
+ * A device's name crosses once, and again when it changes: a table by hash
+ * remembers what was said last. Two devices in one slot only repeat themselves.
+ */
+struct announced {
+	__u32 netns, ifindex;
+	__u64 name[2];
+};
 
+#define ANNOUNCED_SLOTS 256
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ANNOUNCED_SLOTS);
+	__type(key, __u32);
+	__type(value, struct announced);
+} devices SEC(".maps");
+
+static __always_inline struct announced *slot_of(__u32 netns, __u32 ifindex)
+{
+	__u32 slot = (ifindex * 31 + netns) % ANNOUNCED_SLOTS;
+
+	return bpf_map_lookup_elem(&devices, &slot);
+}
+
+static __always_inline bool is_announced(struct announced *a, __u32 netns, struct net_device *dev)
+{
+	return a->ifindex == dev->ifindex && a->netns == netns && a->name[0] == ((__u64 *)dev->name)[0] &&
+	       a->name[1] == ((__u64 *)dev->name)[1];
+}
+
+static __always_inline void announce(struct announced *a, struct event *e)
+{
+	a->netns = e->netns;
+	a->ifindex = e->ifindex;
+	a->name[0] = ((__u64 *)e->name)[0];
+	a->name[1] = ((__u64 *)e->name)[1];
+}
+
+/* sighted: is this the place where the packet is to be reported? */
+static __always_inline bool sighted(struct sk_buff *skb, struct net_device *dev, bool rx)
+{
+	if (only_ifindex)
+		return dev->ifindex == only_ifindex;
+	if (rx) /* a bridge reports itself what is for this host */
+		return !(BPF_CORE_READ_BITFIELD_PROBED(dev, priv_flags) & IFF_BRIDGE_PORT);
+	return (all_hops || is_senders_device(skb, dev)) && !is_stacked(dev);
+}
+
+/* What packet() finds out step by step. */
+struct sighting {
+	struct sk_buff *skb;
+	struct net_device *dev;
+	struct frame *f;
+	void *src;    /* first byte of the frame */
+	__u32 linear; /* bytes from there that are the skb's own */
+	__u32 pulled; /* of these, link-layer header in front of skb->data */
+	__u32 wire;
+	__u32 cap;    /* bytes copied to f->data */
+	__be16 vlan;
+	bool rx, raw;
+	__u8 flags;
+};
+
+static __always_inline void measure(struct sighting *s)
+{
+	struct sk_buff *skb = s->skb;
+
+	s->raw = !is_ethernet(s->dev);
+	s->src = skb->data;
+	s->wire = skb->len;
+	s->linear = s->wire - skb->data_len;
+	if (s->rx && !s->raw) { /* the link-layer header was pulled already */
+		__u64 n = (__u64)s->src - ((__u64)skb->head + skb->mac_header);
+
+		if (n <= MAX_MAC_HEADER) {
+			s->pulled = n;
+			s->src -= n;
+			s->wire += n;
+			s->linear += n;
+		}
+	}
+	s->vlan = s->raw ? 0 : vlan_proto_of(skb);
+	if (s->vlan)
+		s->wire += 4;
+}
+
+/* asked runs the expression, over paged data too where it has to; sets EV_ASKED. */
+static __always_inline bool asked(struct sighting *s)
+{
+	int v;
+
+	if (gather && s->skb->data_len)
+		s->cap = copy_all(s->f, s->skb, s->src, s->pulled, s->vlan);
+	if (!s->cap)
+		s->cap = copy_linear(s->f, s->src, s->linear, s->vlan, s->vlan ? s->skb->vlan_tci : 0);
+	v = judge(s->f, s->cap, s->wire, s->raw);
+	if (v == VERDICT_SHORT) {
+		__u32 more = copy_all(s->f, s->skb, s->src, s->pulled, s->vlan);
+
+		if (!more)
+			return false;
+		s->cap = more;
+		v = judge(s->f, s->cap, s->wire, s->raw);
+	}
+	if (v == VERDICT_MATCH)
+		s->flags |= EV_ASKED;
+	else if (!keep_quotes || !is_icmp_error(s->f, s->cap, s->raw))
+		return false;
+	return true;
+}
+
+/* for_us: on the way in, is it addressed to this namespace? */
+static __always_inline bool for_us(struct sighting *s)
+{
+	struct address a = {};
+
+	if (!s->rx || all_hops)
+		return true;
+	destination(s->f, s->cap, s->raw, &a);
+	return !a.family || is_local(s->skb, &a);
+}
+
+static __always_inline void fill_head(struct event *e, struct sighting *s, __u8 kind, __u32 netns, struct sock *owner)
+{
+	stamp(e, kind);
+	e->flags = s->flags;
+	e->netns = netns;
+	e->ifindex = s->dev->ifindex;
+	e->wire_len = s->wire;
+	e->cookie = 0;
+	if (owner)
+		e->cookie = have_cookie_helper ? owner->__sk_common.skc_cookie.counter : (__u64)owner;
+	e->pkt_type = PACKET_OUTGOING;
+	if (s->rx)
+		e->pkt_type = BPF_CORE_READ_BITFIELD_PROBED(s->skb, pkt_type);
+}
+
+/*
+ * emit sends the record: head and frame, or, when the wire does not show the
+ * sender's own tuple or the device is news, every part and frame.
+ */
+static __always_inline void emit(struct sighting *s, __u8 kind, __u32 netns, struct sock *owner)
+{
+	struct announced *a = slot_of(netns, s->dev->ifindex);
+	struct event *e = head_of(s->f);
+	__u64 n = s->cap < snap_len ? s->cap : snap_len;
+	bool tuple;
+
+	if (!a)
+		return;
+	if (kind != EV_PACKET)
+		n = 0;
 	BOUND(n);
-	f->e.cap_len = n;
-	if (bpf_ringbuf_output(&events, f, sizeof(f->e) + n, wake_flags()))
-		__sync_fetch_and_add(&lost, 1);
+	tuple = owner && (kind != EV_PACKET || is_translated(s->f, s->cap, s->raw, owner));
+	if (!tuple && is_announced(a, netns, s->dev)) {
+		fill_head(e, s, kind, netns, owner);
+		e->cap_len = n;
+		output(e, EVENT_HEAD + n);
+		return;
+	}
+	e = &s->f->e;
+	fill_head(e, s, kind, netns, owner);
+	e->cap_len = n;
+	e->flags |= EV_NAME;
+	e->pid = 0;
+	((__u64 *)e->name)[0] = ((__u64 *)s->dev->name)[0];
+	((__u64 *)e->name)[1] = ((__u64 *)s->dev->name)[1];
+	if (owner) {
+		e->flags |= EV_TUPLE;
+		fill_tuple_direct(e, owner);
+	}
+	if (output(e, sizeof(*e) + n))
+		announce(a, e);
+}
+
+/* owner_of is the sending socket, if it is a connection of this namespace. */
+static __always_inline struct sock *owner_of(struct sk_buff *skb, struct net_device *dev)
+{
+	struct sock *sk = skb->sk;
+
+	if (!sk || sk->__sk_common.skc_net.net != dev->nd_net.net)
+		return NULL;
+	if (!sk->__sk_common.skc_num) /* the namespace's control socket: resets, ACKs of TIME_WAIT */
+		return NULL;
+	return sk;
 }
 
 static __always_inline int packet(struct sk_buff *skb, struct net_device *dev, const bool rx)
 {
-	bool raw, loopback = dev->flags & IFF_LOOPBACK;
-	struct sock *sk;
-	struct frame *f;
-	struct event *e;
-	__u32 slot = rx ? HOOK_RX : HOOK_TX, inum, wire, linear, cap, pulled = 0;
-	void *src = skb->data;
-	__be16 vlan;
-	bool port_news = false;
-	int v;
+	struct sighting s = { .skb = skb, .dev = dev, .rx = rx };
+	bool loopback = dev->flags & IFF_LOOPBACK, port_news = false, wanted;
+	struct sock *owner = NULL;
+	__u32 slot = rx ? HOOK_RX : HOOK_TX, netns;
 
 	if (rx && loopback)
 		return 0;
-	inum = dev->nd_net.net->ns.inum;
-	if (!netns_wanted(inum))
+	netns = dev->nd_net.net->ns.inum;
+	if (!netns_wanted(netns) || !sighted(skb, dev, rx))
 		return 0;
-	if (only_ifindex && dev->ifindex != only_ifindex)
-		return 0;
-	sk = skb->sk;
 	if (!rx) {
-		if (!all_hops && !is_senders_device(skb, dev))
-			return 0;
-		if (!only_ifindex && is_stacked(dev))
-			return 0;
-		port_news = sk && sk->__sk_common.skc_state == TCP_SYN_SENT;
-	} else if (!only_ifindex && BPF_CORE_READ_BITFIELD_PROBED(dev, priv_flags) & IFF_BRIDGE_PORT) {
-		return 0; /* the bridge itself reports what is for this host */
+		owner = owner_of(skb, dev);
+		port_news = owner && owner->__sk_common.skc_state == TCP_SYN_SENT;
 	}
-	if (!show_packets && !port_news)
+	wanted = show_packets && (rx ? want_in : want_out || (loopback && want_in));
+	if (!wanted && !port_news)
 		return 0;
-	f = bpf_map_lookup_elem(&frames, &slot);
-	if (!f)
+	s.f = bpf_map_lookup_elem(&frames, &slot);
+	if (!s.f)
 		return 0;
-	e = &f->e;
-	raw = !is_ethernet(dev);
-	wire = skb->len;
-	linear = wire - skb->data_len;
-	if (rx && !raw) {
-		__u64 mac = (__u64)skb->head + skb->mac_header;
-
-		pulled = (__u64)src - mac;
-		if (pulled > MAX_MAC_HEADER)
-			pulled = 0;
-		src -= pulled;
-		wire += pulled;
-		linear += pulled;
-	}
-	vlan = raw ? 0 : vlan_proto_of(skb);
-	if (vlan)
-		wire += 4;
-	v = VERDICT_NO;
-	cap = 0;
-	e->flags = 0;
-	if (show_packets && (rx ? want_in : want_out || (loopback && want_in))) {
-		if (gather && skb->data_len)
-			cap = copy_all(f, skb, src, pulled, vlan);
-		if (!cap)
-			cap = copy_linear(f, src, linear, vlan, vlan ? skb->vlan_tci : 0);
-		v = judge(f, cap, wire, raw);
-		if (v == VERDICT_SHORT) {
-			__u32 more = copy_all(f, skb, src, pulled, vlan);
-
-			v = VERDICT_NO;
-			if (more) {
-				cap = more;
-				v = judge(f, cap, wire, raw);
-			}
-		}
-		if (v == VERDICT_MATCH)
-			e->flags = EV_ASKED;
-		else if (keep_quotes && is_icmp_error(f, cap, raw))
-			v = VERDICT_MATCH;
-	}
-	if (v == VERDICT_MATCH && rx && !all_hops) {
-		struct address a = {};
-
-		destination(f, cap, raw, &a);
-		if (a.family && !is_local(skb, &a))
-			v = VERDICT_NO;
-	}
-	if (v != VERDICT_MATCH) {
-		if (!port_news)
-			return 0;
-		cap = 0;
-	}
-	if (sk && !rx && sk->__sk_common.skc_net.net == dev->nd_net.net) {
-		attribute(e, sk);
-	} else {
-		e->cookie = 0;
-		e->family = 0;
-	}
-	stamp(e, v == VERDICT_MATCH ? EV_PACKET : EV_PORT);
-	e->netns = inum;
-	e->ifindex = dev->ifindex;
-	e->wire_len = wire;
-	e->pkt_type = rx ? BPF_CORE_READ_BITFIELD_PROBED(skb, pkt_type) : PACKET_OUTGOING;
-	if (loopback)
-		e->flags |= EV_LOOPBACK;
-	if (raw)
-		e->flags |= EV_RAW;
-	((__u64 *)e->name)[0] = ((__u64 *)dev->name)[0];
-	((__u64 *)e->name)[1] = ((__u64 *)dev->name)[1];
-	emit_frame(f, cap);
+	measure(&s);
+	s.flags = (loopback ? EV_LOOPBACK : 0) | (s.raw ? EV_RAW : 0);
+	if (wanted && asked(&s) && for_us(&s))
+		emit(&s, EV_PACKET, netns, owner);
+	else if (port_news)
+		emit(&s, EV_PORT, netns, owner);
 	return 0;
 }
 

@@ -25,7 +25,7 @@ int BPF_PROG(send_reset)
 		inum = BPF_CORE_READ(skb, dev, nd_net.net, ns.inum);
 	if (!netns_wanted(inum))
 		return 0;
-	e = reserve(EV_SEND_RESET);
+	e = reserve(EV_SEND_RESET, sizeof(*e));
 	if (!e)
 		return 0;
 	e->netns = inum;
@@ -52,7 +52,7 @@ static __always_inline int socket_event(struct sock *sk, __u8 kind)
 
 	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP || !netns_wanted(inum))
 		return 0;
-	e = reserve(kind);
+	e = reserve(kind, EVENT_TUPLE);
 	if (!e)
 		return 0;
 	e->netns = inum;

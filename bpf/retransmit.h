@@ -16,7 +16,7 @@ int BPF_PROG(retransmit, struct sock *sk, struct sk_buff *skb)
 
 	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP || !netns_wanted(inum))
 		return 0;
-	e = reserve(EV_RETRANSMIT);
+	e = reserve(EV_RETRANSMIT, sizeof(*e));
 	if (!e)
 		return 0;
 	e->cookie = cookie_of(sk);
@@ -33,7 +33,7 @@ int BPF_PROG(retransmit, struct sock *sk, struct sk_buff *skb)
 	end = BPF_CORE_READ(cb, end_seq);
 	e->seg_len = end - e->seq;
 	bpf_probe_read_kernel(&e->tcp_flags, 1, (void *)cb + bpf_core_field_offset(struct tcp_skb_cb, tcp_flags));
-	e->flags = EV_HAS_SEGMENT;
+	e->flags |= EV_SEGMENT;
 	if (retransmit_tells_result)
 		e->err = ctx[2];
 	submit(e);
@@ -48,7 +48,7 @@ int BPF_PROG(retransmit_synack, struct sock *listener, struct request_sock *req)
 
 	if (BPF_CORE_READ(listener, sk_protocol) != IPPROTO_TCP || !netns_wanted(inum))
 		return 0;
-	e = reserve(EV_SYNACK_AGAIN);
+	e = reserve(EV_SYNACK_AGAIN, sizeof(*e));
 	if (!e)
 		return 0;
 	e->netns = inum; /* a request socket has no cookie: it is known by its tuple */

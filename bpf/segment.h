@@ -42,7 +42,7 @@ static __always_inline bool read_tcp(struct event *e, struct sk_buff *skb, __u64
 	e->seq = bpf_ntohl(h.seq);
 	e->tcp_flags = h.flags;
 	e->seg_len = ip_payload - (h.doff >> 4) * 4 + (h.flags & 1) + (h.flags >> 1 & 1);
-	e->flags |= EV_HAS_SEGMENT;
+	e->flags |= EV_SEGMENT;
 	return true;
 }
 

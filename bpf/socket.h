@@ -112,6 +112,7 @@ static __always_inline void fill_task(struct event *e)
 
 	if (BPF_CORE_READ(t, flags) & PF_KTHREAD)
 		return;
+	e->flags |= EV_NAME;
 	e->pid = id >> 32;
 	e->tid = id;
 	bpf_get_current_comm(e->name, sizeof(e->name));

@@ -26,6 +26,7 @@ SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(set_state, struct sock *sk, int oldstate, int newstate)
 {
 	struct event *e;
+	bool process;
 	__u32 inum;
 
 	if (sk->sk_protocol != IPPROTO_TCP)
@@ -33,7 +34,8 @@ int BPF_PROG(set_state, struct sock *sk, int oldstate, int newstate)
 	inum = sk->__sk_common.skc_net.net->ns.inum;
 	if (!netns_wanted(inum))
 		return 0;
-	e = reserve(EV_STATE);
+	process = acts_in_process(oldstate, newstate);
+	e = process ? reserve(EV_STATE, EVENT_NAME) : reserve(EV_STATE, EVENT_TUPLE);
 	if (!e)
 		return 0;
 	e->cookie = cookie_of(sk);
@@ -43,7 +45,7 @@ int BPF_PROG(set_state, struct sock *sk, int oldstate, int newstate)
 	e->oldstate = oldstate;
 	e->newstate = newstate;
 	e->err = sk->sk_err;
-	if (acts_in_process(oldstate, newstate))
+	if (process)
 		fill_task(e);
 	submit(e);
 	return 0;

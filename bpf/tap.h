@@ -9,7 +9,6 @@
 
 const volatile __u32 tap_netns = 0;
 const volatile bool tap_raw = false;
-const volatile bool tap_loopback = false;
 const volatile __u8 tap_name[16] = {};
 
 /* copy_tap loads the frame, paged parts included, with its VLAN tag back in place. */
@@ -43,6 +42,7 @@ int packet_tap(struct __sk_buff *skb)
 	__u32 slot = HOOK_SOCKET, wire = skb->len, cap;
 	struct frame *f;
 	struct event *e;
+	__u64 n;
 
 	if (outgoing ? !want_out : !want_in)
 		return 0;
@@ -53,21 +53,24 @@ int packet_tap(struct __sk_buff *skb)
 		wire += 4;
 	cap = copy_tap(f, skb);
 	e = &f->e;
-	e->flags = tap_raw ? EV_RAW : 0;
+	e->flags = EV_NAME | (tap_raw ? EV_RAW : 0);
 	if (judge(f, cap, wire, tap_raw) == VERDICT_MATCH)
 		e->flags |= EV_ASKED;
 	else if (!keep_quotes || !is_icmp_error(f, cap, tap_raw))
 		return 0;
 	stamp(e, EV_PACKET);
 	e->cookie = 0;
-	e->family = 0;
 	e->netns = tap_netns;
 	e->ifindex = skb->ifindex;
 	e->wire_len = wire;
 	e->pkt_type = skb->pkt_type;
+	e->pid = 0;
 	for (int i = 0; i < 16; i++)
 		e->name[i] = tap_name[i];
-	emit_frame(f, cap);
+	n = cap < snap_len ? cap : snap_len;
+	BOUND(n);
+	e->cap_len = n;
+	output(e, sizeof(*e) + n);
 	return 0;
 }
 

@@ -49,7 +49,11 @@ func (c *Config) snaplen() int {
 func (c *Config) copyLen() int {
 	n := c.snaplen()
 	for _, p := range []*filter.Program{c.Ether, c.Raw} {
-		if p != nil {
+		switch {
+		case p == nil:
+		case p.Computed:
+			n = MaxSnaplen
+		default:
 			n = max(n, p.Reach)
 		}
 	}

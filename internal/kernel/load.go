@@ -129,7 +129,7 @@ func injectFilter(spec *ebpf.CollectionSpec, c *Config) error {
 			if s.program == nil {
 				continue
 			}
-			body, err := translate(s.program.Insns, s.name, headerLen, frameRoom)
+			body, err := translate(s.program.Insns, s.name, recordLen, frameRoom)
 			if err != nil {
 				return err
 			}

@@ -14,7 +14,7 @@ const lossInterval = 100 * time.Millisecond
 // losses keeps what was already told, so that each loss is told once.
 type losses struct {
 	counter  *ebpf.Variable
-	told     uint64
+	told     uint32
 	programs []watched
 	due      int64 // CLOCK_MONOTONIC of the next look at the programs, ns
 }
@@ -36,24 +36,24 @@ func newLosses(coll *ebpf.Collection) losses {
 	return l
 }
 
-// ring returns how many more records found no room, given the counter that the
-// latest record carries. Counters of two CPUs may arrive out of order.
-func (l *losses) ring(now uint64) uint64 {
-	if now <= l.told {
+// ring returns how many more records found no room, given the low half of the
+// counter that the latest record carries. Two CPUs may tell it out of order.
+func (l *losses) ring(now uint32) uint64 {
+	n := int32(now - l.told)
+	if n <= 0 {
 		return 0
 	}
-	n := now - l.told
 	l.told = now
-	return n
+	return uint64(n)
 }
 
-// total is the counter itself.
-func (l *losses) total() uint64 {
+// total is the counter as it stands.
+func (l *losses) total() uint32 {
 	var n uint64
 	if l.counter.Get(&n) != nil {
 		return l.told
 	}
-	return n
+	return uint32(n)
 }
 
 // recursionDue is recursion, but looks only once in lossInterval; mono is now.

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"unsafe"
@@ -8,35 +9,69 @@ import (
 	"tcpstory/internal/tcp"
 )
 
-// headerLen is the size of struct event; a packet's frame follows it.
-const headerLen = int(unsafe.Sizeof(traceEvent{}))
+// Sizes of a record that ends behind a part of struct event (bpf/event.h).
+const (
+	recordLen = int(unsafe.Sizeof(traceEvent{}))
+	headLen   = int(unsafe.Offsetof(traceEvent{}.Sport))
+	tupleLen  = int(unsafe.Offsetof(traceEvent{}.Pid))
+	nameLen   = int(unsafe.Offsetof(traceEvent{}.Seq))
+)
+
+// Flags of struct event.
+const (
+	isAsked    = uint8(traceEventFlagEV_ASKED)
+	isLoopback = uint8(traceEventFlagEV_LOOPBACK)
+	isRaw      = uint8(traceEventFlagEV_RAW)
+	isReceived = uint8(traceEventFlagEV_RECEIVED)
+	hasTuple   = uint8(traceEventFlagEV_TUPLE)
+	hasName    = uint8(traceEventFlagEV_NAME)
+	hasSegment = uint8(traceEventFlagEV_SEGMENT)
+)
 
 // Packet types of include/uapi/linux/if_packet.h, as directions.
 var directions = [...]tcp.Direction{
 	0: tcp.DirIn, 1: tcp.DirBroadcast, 2: tcp.DirMulticast, 3: tcp.DirOther, 4: tcp.DirOut,
 }
 
+// place is a device: names are only unique within a namespace.
+type place struct{ netns, ifindex uint32 }
+
 // decoder turns ring-buffer records into events. It allocates only when it
-// meets a device name for the first time.
+// meets a device for the first time.
 type decoder struct {
 	clock   clock
-	devices map[[16]uint8]string
+	devices map[place]string
 	drops   map[uint32]string
 	resets  map[uint32]string
 }
 
 // view checks the length and casts: 3 ns against 1.5 µs for binary.Read. The
-// ring buffer aligns records to 8 bytes, as the struct needs.
+// ring buffer aligns records to 8 bytes, as the struct needs. Parts of the
+// struct that the flags do not name must not be read: they lie behind the
+// record.
 func view(raw []byte) (*traceEvent, []byte, error) {
-	if len(raw) < headerLen {
-		return nil, nil, fmt.Errorf("ring buffer record of %d bytes, want at least %d: loader and programs differ", len(raw), headerLen)
+	if len(raw) < headLen {
+		return nil, nil, tooShort(raw, headLen)
 	}
 	e := (*traceEvent)(unsafe.Pointer(unsafe.SliceData(raw)))
-	frame := raw[headerLen:]
-	if int(e.CapLen) > len(frame) {
-		return nil, nil, fmt.Errorf("ring buffer record says %d frame bytes and has %d", e.CapLen, len(frame))
+	at := headLen
+	switch long := e.Flags & (hasTuple | hasName | hasSegment); {
+	case e.Kind == uint8(tcp.KindPacket) && long != 0, long&hasSegment != 0:
+		at = recordLen
+	case long&hasName != 0:
+		at = nameLen
+	case long&hasTuple != 0:
+		at = tupleLen
 	}
-	return e, frame[:e.CapLen], nil
+	end := at + int(e.CapLen)
+	if len(raw) < end {
+		return nil, nil, tooShort(raw, end)
+	}
+	return e, raw[at:end:end], nil
+}
+
+func tooShort(raw []byte, want int) error {
+	return fmt.Errorf("ring buffer record of %d bytes, want %d: loader and programs differ", len(raw), want)
 }
 
 func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
@@ -45,10 +80,12 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 		Kind:   tcp.Kind(e.Kind),
 		Cookie: e.Cookie,
 		Netns:  e.Netns,
-		Flow:   flow(e),
 		Old:    tcp.State(e.Oldstate),
 		New:    tcp.State(e.Newstate),
-		Errno:  e.Err,
+	}
+	if e.Flags&hasTuple != 0 {
+		ev.Flow = flow(e)
+		ev.Errno = e.Err
 	}
 	switch ev.Kind {
 	case tcp.KindPacket, tcp.KindPort:
@@ -64,10 +101,10 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 		ev.Reason = d.drops[e.Reason]
 		ev.Packet.Ifindex = e.Ifindex
 	}
-	if e.Pid != 0 {
+	if e.Flags&hasName != 0 && e.Pid != 0 {
 		ev.Task = tcp.Task{PID: e.Pid, TID: e.Tid, Comm: e.Name}
 	}
-	if e.Flags&uint8(traceEventFlagEV_HAS_SEGMENT) != 0 {
+	if e.Flags&hasSegment != 0 {
 		segment(ev, e)
 	}
 }
@@ -84,7 +121,7 @@ func segment(ev *tcp.Event, e *traceEvent) {
 	}
 	p.Segment.Flow = ev.Flow
 	p.Dir = tcp.DirOut
-	if e.Flags&uint8(traceEventFlagEV_RECEIVED) != 0 {
+	if e.Flags&isReceived != 0 {
 		p.Segment.Flow = ev.Flow.Reverse()
 		p.Dir = tcp.DirIn
 	}
@@ -94,13 +131,13 @@ func (d *decoder) packet(p *tcp.Packet, e *traceEvent, frame []byte) {
 	p.Frame = frame
 	p.Length = e.WireLen
 	p.Link = tcp.LinkEthernet
-	if e.Flags&uint8(traceEventFlagEV_RAW) != 0 {
+	if e.Flags&isRaw != 0 {
 		p.Link = tcp.LinkRaw
 	}
 	p.Ifindex = e.Ifindex
-	p.Device = d.device(e.Name)
-	p.Asked = e.Flags&uint8(traceEventFlagEV_ASKED) != 0
-	p.Loopback = e.Flags&uint8(traceEventFlagEV_LOOPBACK) != 0
+	p.Device = d.device(e)
+	p.Asked = e.Flags&isAsked != 0
+	p.Loopback = e.Flags&isLoopback != 0
 	switch {
 	case p.Loopback:
 		p.Dir = tcp.DirIn // as libpcap shows it: the outgoing copy is left out
@@ -109,23 +146,25 @@ func (d *decoder) packet(p *tcp.Packet, e *traceEvent, frame []byte) {
 	}
 }
 
-func (d *decoder) device(name [16]uint8) string {
-	if s, ok := d.devices[name]; ok {
-		return s
+// device is the name that was announced for this place, now or before; "" if
+// the announcement was lost.
+func (d *decoder) device(e *traceEvent) string {
+	at := place{e.Netns, e.Ifindex}
+	if e.Flags&hasName == 0 {
+		return d.devices[at]
 	}
-	n := 0
-	for n < len(name) && name[n] != 0 {
-		n++
+	name := e.Name[:]
+	if n := bytes.IndexByte(name, 0); n >= 0 {
+		name = name[:n]
 	}
-	s := string(name[:n])
-	d.devices[name] = s
-	return s
+	if known := d.devices[at]; known == string(name) {
+		return known
+	}
+	d.devices[at] = string(name)
+	return d.devices[at]
 }
 
 func flow(e *traceEvent) tcp.Flow {
-	if e.Family == 0 {
-		return tcp.Flow{}
-	}
 	return tcp.Flow{
 		Local:  netip.AddrPortFrom(address(e.Family, &e.Saddr), e.Sport),
 		Remote: netip.AddrPortFrom(address(e.Family, &e.Daddr), e.Dport),

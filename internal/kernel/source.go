@@ -4,13 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 
 	"tcpstory/internal/tcp"
@@ -23,7 +21,7 @@ const (
 	idleWait = 40 * time.Millisecond
 )
 
-// ErrIdle says that nothing is waiting: a good moment to flush. Read on.
+// ErrIdle says that nothing is waiting: a good moment to flush, then to Wait.
 var ErrIdle = errors.New("no event is waiting")
 
 // Source is the live stream of events. Read is for one goroutine; Stop may be
@@ -32,18 +30,17 @@ type Source struct {
 	coll   *ebpf.Collection
 	links  []link.Link
 	tap    *tap
-	reader *ringbuf.Reader
-	record ringbuf.Record
+	ring   *ring
+	record []byte // the latest, where it lies in the ring
 	decode decoder
 	losses losses
 	notes  []string
 
 	seq     uint64
-	held    bool // record holds an event that waits behind its gap
+	held    bool // record waits behind its gap
 	wait    time.Duration
 	stop    sync.Once
 	stopErr error
-	ended   bool
 }
 
 // Open loads and attaches what the configuration asks for. On an error nothing
@@ -74,7 +71,7 @@ func Open(c Config) (*Source, error) {
 	}
 	s := &Source{coll: coll, wait: busyWait, notes: append(f.notes(), dev.notes()...)}
 	s.decode = decoder{
-		devices: map[[16]uint8]string{},
+		devices: map[place]string{},
 		drops:   f.names("skb_drop_reason", dropPrefix),
 		resets:  f.names("sk_rst_reason", resetPrefix),
 	}
@@ -93,8 +90,8 @@ func (d *device) notes() []string {
 }
 
 func (s *Source) start(dev *device) (err error) {
-	if s.reader, err = ringbuf.NewReader(s.coll.Maps[traceMapEvents]); err != nil {
-		return fmt.Errorf("open the ring buffer: %w", err)
+	if s.ring, err = openRing(s.coll.Maps[traceMapEvents]); err != nil {
+		return err
 	}
 	if program := s.coll.Programs[traceProgPacketTap]; program != nil {
 		if s.tap, err = openTap(dev, program); err != nil {
@@ -116,26 +113,19 @@ func (s *Source) Read(ev *tcp.Event) error {
 		s.held = false
 		return s.emit(ev)
 	}
-	if s.ended {
-		return s.last(ev)
-	}
-	err := s.reader.ReadInto(&s.record)
-	switch {
-	case err == nil:
+	if s.record = s.ring.next(); s.record != nil {
 		s.wait = busyWait
 		return s.next(ev)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return s.idle(ev)
-	case errors.Is(err, ringbuf.ErrFlushed):
-		s.ended = true
+	}
+	if s.ring.stopped.Load() && s.ring.empty() {
 		return s.last(ev)
 	}
-	return fmt.Errorf("read the ring buffer: %w", err)
+	return s.idle(ev)
 }
 
 // next puts a gap in front of a record that was written after a loss.
 func (s *Source) next(ev *tcp.Event) error {
-	e, _, err := view(s.record.RawSample)
+	e, _, err := view(s.record)
 	if err != nil {
 		return err
 	}
@@ -153,7 +143,7 @@ func (s *Source) next(ev *tcp.Event) error {
 }
 
 func (s *Source) emit(ev *tcp.Event) error {
-	e, frame, err := view(s.record.RawSample)
+	e, frame, err := view(s.record)
 	if err != nil {
 		return err
 	}
@@ -168,15 +158,21 @@ func (s *Source) gap(ev *tcp.Event, g tcp.Gap, at int64) {
 	*ev = tcp.Event{Seq: s.seq, Time: at, Kind: tcp.KindGap, Gap: g}
 }
 
-// idle looks for losses that no record tells, and sets the next waiting time.
+// idle looks for losses that no record tells, and otherwise lets the caller use
+// the lull before it sleeps.
 func (s *Source) idle(ev *tcp.Event) error {
-	s.reader.SetDeadline(time.Now().Add(s.wait))
-	s.wait = min(s.wait+busyWait, idleWait)
 	if g, ok := s.losses.recursionDue(nanos(unix.CLOCK_MONOTONIC)); ok {
 		s.gap(ev, g, time.Now().UnixNano())
 		return nil
 	}
 	return ErrIdle
+}
+
+// Wait sleeps until events may be waiting. Call it after ErrIdle.
+func (s *Source) Wait() error {
+	err := s.ring.wait(s.wait)
+	s.wait = min(s.wait+busyWait, idleWait)
+	return err
 }
 
 // last reports, after the drain, what was lost behind the last record.
@@ -199,7 +195,7 @@ func (s *Source) Stop() error {
 		if s.tap != nil {
 			s.stopErr = errors.Join(s.stopErr, s.tap.Close())
 		}
-		s.stopErr = errors.Join(s.stopErr, s.reader.Flush())
+		s.stopErr = errors.Join(s.stopErr, s.ring.interrupt())
 	})
 	return s.stopErr
 }
@@ -208,8 +204,8 @@ func (s *Source) Stop() error {
 // and reads to io.EOF first.
 func (s *Source) Close() error {
 	var err error
-	if s.reader != nil {
-		err = errors.Join(s.Stop(), s.reader.Close())
+	if s.ring != nil {
+		err = errors.Join(s.Stop(), s.ring.close())
 	}
 	s.coll.Close()
 	return err

@@ -13,47 +13,55 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type traceAnnounced struct {
+	_       structs.HostLayout
+	Netns   uint32
+	Ifindex uint32
+	Name    [2]uint64
+}
+
 type traceEvent struct {
 	_           structs.HostLayout
 	Time        uint64
 	Cookie      uint64
-	Lost        uint64
+	Lost        uint32
 	Netns       uint32
 	Ifindex     uint32
 	WireLen     uint32
-	CapLen      uint32
-	Pid         uint32
-	Tid         uint32
-	Seq         uint32
-	SegLen      uint32
-	Err         int32
-	Reason      uint32
-	Sport       uint16
-	Dport       uint16
+	CapLen      uint16
 	Kind        uint8
 	Flags       uint8
-	Family      uint8
 	PktType     uint8
 	Oldstate    uint8
 	Newstate    uint8
+	Family      uint8
+	Sport       uint16
+	Dport       uint16
+	Err         int32
+	Saddr       [16]uint8
+	Daddr       [16]uint8
+	Pid         uint32
+	Tid         uint32
+	Name        [16]uint8
+	Seq         uint32
+	SegLen      uint32
+	Reason      uint32
 	TcpFlags    uint8
 	CaState     uint8
 	Pending     uint8
 	Retransmits uint8
-	Pad         uint16
-	Saddr       [16]uint8
-	Daddr       [16]uint8
-	Name        [16]uint8
 }
 
 type traceEventFlag uint32
 
 const (
-	traceEventFlagEV_ASKED       traceEventFlag = 1
-	traceEventFlagEV_LOOPBACK    traceEventFlag = 2
-	traceEventFlagEV_RAW         traceEventFlag = 4
-	traceEventFlagEV_RECEIVED    traceEventFlag = 8
-	traceEventFlagEV_HAS_SEGMENT traceEventFlag = 16
+	traceEventFlagEV_ASKED    traceEventFlag = 1
+	traceEventFlagEV_LOOPBACK traceEventFlag = 2
+	traceEventFlagEV_RAW      traceEventFlag = 4
+	traceEventFlagEV_RECEIVED traceEventFlag = 8
+	traceEventFlagEV_TUPLE    traceEventFlag = 16
+	traceEventFlagEV_NAME     traceEventFlag = 32
+	traceEventFlagEV_SEGMENT  traceEventFlag = 64
 )
 
 type traceEventKind uint32
@@ -80,6 +88,7 @@ type traceFrame struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	traceMapDevices               = "devices"
 	traceMapEvents                = "events"
 	traceMapFrames                = "frames"
 	traceProgDrop                 = "drop"
@@ -111,7 +120,6 @@ const (
 	traceVarRetransmitTellsResult = "retransmit_tells_result"
 	traceVarShowPackets           = "show_packets"
 	traceVarSnapLen               = "snap_len"
-	traceVarTapLoopback           = "tap_loopback"
 	traceVarTapName               = "tap_name"
 	traceVarTapNetns              = "tap_netns"
 	traceVarTapRaw                = "tap_raw"
@@ -178,8 +186,9 @@ type traceProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type traceMapSpecs struct {
-	Events *ebpf.MapSpec `ebpf:"events"`
-	Frames *ebpf.MapSpec `ebpf:"frames"`
+	Devices *ebpf.MapSpec `ebpf:"devices"`
+	Events  *ebpf.MapSpec `ebpf:"events"`
+	Frames  *ebpf.MapSpec `ebpf:"frames"`
 }
 
 // traceVariableSpecs contains global variables before they are loaded into the kernel.
@@ -205,7 +214,6 @@ type traceVariableSpecs struct {
 	RetransmitTellsResult *ebpf.VariableSpec `ebpf:"retransmit_tells_result"`
 	ShowPackets           *ebpf.VariableSpec `ebpf:"show_packets"`
 	SnapLen               *ebpf.VariableSpec `ebpf:"snap_len"`
-	TapLoopback           *ebpf.VariableSpec `ebpf:"tap_loopback"`
 	TapName               *ebpf.VariableSpec `ebpf:"tap_name"`
 	TapNetns              *ebpf.VariableSpec `ebpf:"tap_netns"`
 	TapRaw                *ebpf.VariableSpec `ebpf:"tap_raw"`
@@ -234,12 +242,14 @@ func (o *traceObjects) Close() error {
 //
 // It can be passed to loadTraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type traceMaps struct {
-	Events *ebpf.Map `ebpf:"events"`
-	Frames *ebpf.Map `ebpf:"frames"`
+	Devices *ebpf.Map `ebpf:"devices"`
+	Events  *ebpf.Map `ebpf:"events"`
+	Frames  *ebpf.Map `ebpf:"frames"`
 }
 
 func (m *traceMaps) Close() error {
 	return _TraceClose(
+		m.Devices,
 		m.Events,
 		m.Frames,
 	)
@@ -268,7 +278,6 @@ type traceVariables struct {
 	RetransmitTellsResult *ebpf.Variable `ebpf:"retransmit_tells_result"`
 	ShowPackets           *ebpf.Variable `ebpf:"show_packets"`
 	SnapLen               *ebpf.Variable `ebpf:"snap_len"`
-	TapLoopback           *ebpf.Variable `ebpf:"tap_loopback"`
 	TapName               *ebpf.Variable `ebpf:"tap_name"`
 	TapNetns              *ebpf.Variable `ebpf:"tap_netns"`
 	TapRaw                *ebpf.Variable `ebpf:"tap_raw"`

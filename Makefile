@@ -1,0 +1,75 @@
+# tcpstory: `make demo` shows a connection, `make test` proves the rest.
+
+GO        ?= go
+STATIC    := -trimpath -tags netgo,osusergo -ldflags '-s -w -linkmode external -extldflags "-static"'
+SUDO      := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+export CGO_ENABLED = 1
+
+# What Debian has to bring: to build, to regenerate the BPF object, to test.
+BUILD_PACKAGES := gcc libc6-dev libpcap-dev
+BPF_PACKAGES   := clang llvm libbpf-dev
+TEST_PACKAGES  := $(BPF_PACKAGES) tcpdump iproute2 nftables nginx-light bpftrace libbpf-tools \
+                  ethtool procps qemu-system-x86 zstd xz-utils
+
+# Tools that are no part of the program: run by version, kept out of go.mod.
+STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCILINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+define install
+@missing=; for p in $(1); do \
+  [ "$$(dpkg-query -W -f='$${db:Status-Status}' $$p 2>/dev/null)" = installed ] || missing="$$missing $$p"; done; \
+if [ -n "$$missing" ]; then echo "installing Debian packages:$$missing"; \
+  $(SUDO) apt-get update -q >/dev/null && \
+  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing >/dev/null; fi
+endef
+
+.PHONY: help build demo test test-long bench generate check-generated lint fuzz setup-build setup-test clean
+
+help: ## what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup-build:
+	$(call install,$(BUILD_PACKAGES))
+
+setup-test: setup-build
+	$(call install,$(TEST_PACKAGES))
+
+build: setup-build ## one static binary, bin/tcpstory, and the laboratory, bin/tcplab
+	$(GO) build $(STATIC) -o bin/ ./cmd/...
+
+demo: build ## a real handshake and four-way close, kernel next to wire
+	$(SUDO) bin/tcplab demo --tracer bin/tcpstory
+
+test: setup-test build check-generated ## every test that fits in 20 minutes; needs root
+	$(GO) vet ./...
+	$(SUDO) env "PATH=$$PATH" $(GO) test -count=1 -timeout 19m ./...
+
+test-long: setup-test build ## the long ones too: soak, order over many connections, every Debian kernel, fuzzing
+	$(SUDO) env "PATH=$$PATH" TCPSTORY_LONG=1 $(GO) test -count=1 -timeout 120m ./...
+	$(MAKE) fuzz FUZZTIME=2m
+
+bench: setup-test build ## what tracing costs, beside tcpstates and tcpdump; needs root
+	$(SUDO) bin/tcplab bench --tracer bin/tcpstory
+
+generate: ## compile bpf/ again; needs clang
+	$(call install,$(BPF_PACKAGES))
+	$(GO) generate ./internal/kernel
+
+check-generated: ## the committed BPF object is what bpf/ compiles to
+	@before=$$(cat internal/kernel/trace_bpfel.* | sha256sum); $(GO) generate ./internal/kernel; \
+	after=$$(cat internal/kernel/trace_bpfel.* | sha256sum); \
+	[ "$$before" = "$$after" ] || { echo "internal/kernel/trace_bpfel.*: not what bpf/ compiles to; run 'make generate' and commit"; exit 1; }
+
+lint: ## gofmt, vet, staticcheck, golangci-lint (import law)
+	@test -z "$$(gofmt -l bpf cmd internal)" || { gofmt -l bpf cmd internal; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(GOLANGCILINT) run
+
+FUZZTIME ?= 20s
+fuzz: setup-test ## every fuzz target for FUZZTIME
+	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
+	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+clean: ## remove what was built
+	rm -rf bin

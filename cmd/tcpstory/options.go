@@ -1,0 +1,128 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"tcpstory/internal/kernel"
+	"tcpstory/internal/render"
+)
+
+// options is trace's command line.
+type options struct {
+	device    string // -i
+	list      bool   // -D
+	count     int    // -c
+	absolute  bool   // -S
+	quiet     bool   // -q
+	link      bool   // -e
+	number    bool   // -#
+	verbose   int    // -v
+	stamp     int    // -t …
+	direction string // -Q
+	snaplen   int    // -s
+	lined     bool   // -l
+	write     string // -w
+	read      string // -r
+
+	noPackets, noStates, json bool
+	view                      string
+	netns                     []string
+	ring                      int
+
+	help, version bool
+	expr          string // the rest of the line: the filter expression
+}
+
+const usageHead = `usage: tcpstory [trace] [flags] [filter expression]
+
+Every TCP state transition of this host next to the packets that the filter
+expression (pcap-filter(7)) selects, in one order, on one clock.
+
+`
+
+// anyDevice is -i's word for all devices, with their names in the lines.
+const anyDevice = "any"
+
+func (o *options) flags() *pflag.FlagSet {
+	f := pflag.NewFlagSet("tcpstory", pflag.ContinueOnError)
+	f.SortFlags = false
+	f.Usage = func() {}
+	f.StringVarP(&o.device, "interface", "i", "", "only `IFACE` of this namespace, or any; forwarded packets too")
+	f.BoolVarP(&o.list, "list-interfaces", "D", false, "list the interfaces and exit")
+	f.IntVarP(&o.count, "count", "c", 0, "stop after `N` packets (events with --no-packets)")
+	f.StringVarP(&o.direction, "direction", "Q", "inout", "packets `in|out|inout` (also -P)")
+	f.StringVarP(&o.direction, "direction-bsd", "P", "inout", "")
+	f.IntVarP(&o.snaplen, "snapshot-length", "s", kernel.DefaultSnaplen, "keep `N` bytes of a packet, 0: the most there can be")
+	f.StringVarP(&o.write, "write", "w", "", "write packets to pcap `FILE` (- stdout), print none")
+	f.StringVarP(&o.read, "read", "r", "", "read packets from pcap `FILE` (- stdin), no kernel side")
+	f.CountVarP(&o.stamp, "time", "t", "time: -t none -tt epoch -ttt delta -tttt date -ttttt since start")
+	f.CountVarP(&o.verbose, "verbose", "v", "more of each packet")
+	f.BoolVarP(&o.quiet, "quick", "q", false, "less of each packet")
+	f.BoolVarP(&o.absolute, "absolute-tcp-sequence-numbers", "S", false, "absolute sequence numbers")
+	f.BoolVarP(&o.link, "link-header", "e", false, "the link-layer header too")
+	f.BoolVarP(&o.number, "number", "#", false, "number the packets")
+	f.CountP("numeric", "n", "names are never looked up: accepted, and always so")
+	f.BoolVarP(&o.lined, "line-buffered", "l", false, "write each line at once")
+	f.BoolVar(&o.noPackets, "no-packets", false, "the kernel's side only")
+	f.BoolVar(&o.noStates, "no-states", false, "packets only, in tcpdump's lines")
+	f.BoolVar(&o.json, "json", false, "one JSON object a line")
+	f.StringVar(&o.view, "view", "auto", "`auto|columns|lines`: auto is columns on a terminal")
+	f.StringSliceVar(&o.netns, "netns", nil, "only network namespace `NAME|PATH|PID` (again for more)")
+	f.IntVar(&o.ring, "ring", kernel.DefaultRingSize, "`BYTES` of the ring buffer, a power of two")
+	f.BoolVarP(&o.help, "help", "h", false, "this text")
+	f.BoolVar(&o.version, "version", false, "print the version")
+	for _, hidden := range []string{"direction-bsd", "numeric", "version"} {
+		_ = f.MarkHidden(hidden)
+	}
+	return f
+}
+
+func parse(args []string) (*options, error) {
+	o := &options{}
+	f := o.flags()
+	if err := f.Parse(args); err != nil {
+		return nil, usageError{err}
+	}
+	o.expr = strings.Join(f.Args(), " ")
+	return o, o.check(f)
+}
+
+func (o *options) check(f *pflag.FlagSet) error {
+	var faults []error
+	fault := func(bad bool, format string, args ...any) {
+		if bad {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	_, known := directions[o.direction]
+	fault(!known, "-Q %s: want in, out or inout", o.direction)
+	fault(o.stamp > int(render.TimeSinceFirst), "-%s: at most five t", strings.Repeat("t", o.stamp))
+	fault(o.snaplen < 0, "-s %d: want 0 or more", o.snaplen)
+	fault(o.count < 0, "-c %d: want 1 or more", o.count)
+	fault(f.Changed("count") && o.count == 0, "-c 0: want 1 or more")
+	fault(o.noPackets && o.noStates, "--no-packets with --no-states leaves nothing to show")
+	fault(o.noPackets && o.write != "", "-w writes packets, --no-packets has none")
+	fault(o.noPackets && o.read != "", "-r reads packets, --no-packets has none")
+	fault(o.read != "" && o.device != "", "-r reads a file, -i a device: choose one")
+	fault(o.view != "auto" && o.view != "columns" && o.view != "lines", "--view %s: want auto, columns or lines", o.view)
+	fault(o.ring < 4096 || o.ring&(o.ring-1) != 0, "--ring %d: want a power of two, 4096 or more", o.ring)
+	if len(faults) > 0 {
+		return usageError{faults[0]}
+	}
+	return nil
+}
+
+// directions maps -Q's words to which directions are left out: in, out.
+var directions = map[string]struct{ noIn, noOut bool }{
+	"inout": {}, "in": {noOut: true}, "out": {noIn: true},
+}
+
+func (o *options) usage(f *pflag.FlagSet) string {
+	return usageHead + f.FlagUsagesWrapped(80)
+}
+
+var errHelp = errors.New("help")
