@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
-	"sync"
 
 	"tcpstory/internal/lab/vm/script"
 )
@@ -80,38 +78,6 @@ func packModules(c *cpio, k Kernel, want []string) ([]string, error) {
 		paths = append(paths, at)
 	}
 	return paths, nil
-}
-
-// guestProgram builds the guest's process 1, once in a process.
-var guestProgram = sync.OnceValues(func() ([]byte, error) {
-	dir, err := os.MkdirTemp("", "tcpstory-guest-")
-	if err != nil {
-		return nil, fmt.Errorf("make a directory for the guest: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	bin := filepath.Join(dir, "init")
-	if err := Build(bin, "tcpstory/internal/lab/vm/guest"); err != nil {
-		return nil, err
-	}
-	return os.ReadFile(bin)
-})
-
-// Build builds a Go main package as a static linux/amd64 program that Run can
-// boot with. It runs the go command in the working directory, which has to be
-// inside this module.
-func Build(out, pkg string) error { return buildStatic("build", "-o", out, pkg) }
-
-// BuildTest builds the tests of a package as such a program: Run it with Args
-// like -test.v.
-func BuildTest(out, pkg string) error { return buildStatic("test", "-c", "-o", out, pkg) }
-
-func buildStatic(verb string, args ...string) error {
-	cmd := exec.Command("go", append([]string{verb, "-trimpath", "-ldflags=-s -w"}, args...)...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%v: %w\n%s", cmd.Args, err, text)
-	}
-	return nil
 }
 
 // checkStatic refuses programs that the guest, which has no dynamic linker,

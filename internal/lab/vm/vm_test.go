@@ -36,7 +36,7 @@ func kernel(t *testing.T, w Want) Kernel {
 func built(t *testing.T, name string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), name)
-	if err := Build(out, "./testdata/"+name); err != nil {
+	if err := pureGo.run("build", "-o", out, "./testdata/"+name); err != nil {
 		t.Fatal(err)
 	}
 	return out
@@ -221,5 +221,17 @@ func TestRunRefuses(t *testing.T) {
 				t.Errorf("error %v, want it to say %q", err, c.want)
 			}
 		})
+	}
+}
+
+// Any package's tests can run in a guest.
+func TestBuildTest(t *testing.T) {
+	k, bin := oldest(t), filepath.Join(t.TempDir(), "guest.test")
+	if err := BuildTest(bin, "./guest"); err != nil {
+		t.Fatal(err)
+	}
+	res, err := Run(t.Context(), k, Job{Binary: bin, Args: []string{"-test.v"}})
+	if err != nil || res.Status != 0 || !strings.Contains(string(res.Stdout), "--- PASS: TestTalk") {
+		t.Errorf("status %d, %v\n%s%s", res.Status, err, res.Stdout, res.Stderr)
 	}
 }
