@@ -1,7 +1,9 @@
 package filter_test
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -90,6 +92,9 @@ func TestCouldMatch(t *testing.T) {
 		{"tcp[0:2] - tcp[2:2] = 1 and tcp[0:2] > 80", http, false},
 		{"tcp[0:2] - tcp[2:2] = 39920", http, true},
 		{"ip[0] & 0xf != 5", http, true}, {"ip[6:2] & 0x1fff != 0", http, false},
+		{"tcp[0:2] = tcp[2:2] or tcp[0:2] = ip[12:2]", flow("10.77.0.1:2637", "10.77.0.2:80"), true},
+		{"tcp[0:2] = tcp[2:2] or tcp[0:2] = ip[12:2]", http, false},
+		{"ip[8] = 5 and ip[8] > 6", http, false}, {"ip[8] = 5 and ip[8] > 4", http, true},
 		// a tag is assumed only if nothing else can match
 		{"vlan 100 and port 80", http, true}, {"vlan 100 and port 80", ssh, false},
 		{"vlan and not port 22", ssh, false}, {"vlan and not port 22", http, true},
@@ -195,7 +200,26 @@ func TestCouldMatchAllocatesNothing(t *testing.T) {
 	}
 }
 
-// Too many hosts for a small program: the answer stays right.
+// Jumps over many hosts are longer than a test can jump.
+func TestProjectLong(t *testing.T) {
+	var hosts []string
+	for i := range 200 {
+		hosts = append(hosts, fmt.Sprintf("src host 10.%d.0.1", i))
+	}
+	p := compile(t, "ip and not ("+strings.Join(hosts, " or ")+")", tcp.LinkEthernet)
+	projection, ok := p.Project(true)
+	if !ok || len(projection) < 200 || filter.Check(projection) != nil {
+		t.Fatalf("%d instructions, %v", len(projection), filter.Check(projection))
+	}
+	for i := range 210 {
+		f := flow(fmt.Sprintf("10.%d.0.1:1", i), "10.0.0.9:2")
+		if got := filter.RunTuple(projection, f, true); got != (i >= 200) || got != p.Search(f, true) {
+			t.Errorf("%v: %v", f, got)
+		}
+	}
+}
+
+// Too much to decide within bounds: then a connection could match.
 func TestProjectTooBig(t *testing.T) {
 	p := &filter.Program{Insns: deepProgram(), Link: tcp.LinkEthernet}
 	if _, ok := p.Project(true); ok {
