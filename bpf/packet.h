@@ -315,7 +315,9 @@ static __always_inline struct sock *owner_of(struct sk_buff *skb, struct net_dev
 		return NULL;
 	if (!sk->__sk_common.skc_num) /* the namespace's control socket: resets, ACKs of TIME_WAIT */
 		return NULL;
-	return sk;
+	if (sk->__sk_common.skc_state == TCP_NEW_SYN_RECV || sk->__sk_common.skc_state == TCP_TIME_WAIT)
+		return sk; /* TCP's own, and too short to ask for the protocol */
+	return sk->sk_protocol == IPPROTO_TCP ? sk : NULL;
 }
 
 static __always_inline int packet(struct sk_buff *skb, struct net_device *dev, const bool rx)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -81,14 +80,14 @@ func (o *options) flags() *pflag.FlagSet {
 	return f
 }
 
-func parse(args []string) (*options, error) {
+func parse(args []string) (*options, *pflag.FlagSet, error) {
 	o := &options{}
 	f := o.flags()
 	if err := f.Parse(args); err != nil {
-		return nil, usageError{err}
+		return nil, nil, usageError{err}
 	}
 	o.expr = strings.Join(f.Args(), " ")
-	return o, o.check(f)
+	return o, f, o.check(f)
 }
 
 func (o *options) check(f *pflag.FlagSet) error {
@@ -124,5 +123,3 @@ var directions = map[string]struct{ noIn, noOut bool }{
 func (o *options) usage(f *pflag.FlagSet) string {
 	return usageHead + f.FlagUsagesWrapped(80)
 }
-
-var errHelp = errors.New("help")

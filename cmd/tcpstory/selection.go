@@ -10,41 +10,55 @@ import (
 	"tcpstory/internal/tcp"
 )
 
-// selected is what the filter expression chooses, ready for each place that asks.
-type selected struct {
-	ether, raw *filter.Program
-	could      func(tcp.Flow) bool // some packet of the connection could match; nil: all do
-	notes      []string
+// selection is what the filter expression chooses, one program a link type.
+type selection struct {
+	programs []*filter.Program
+	all      bool // no expression: every TCP connection
 }
 
 // everyTCP is the expression of a command line without one.
 const everyTCP = "tcp"
 
-// selection compiles the expression. Without one it is TCP, less one's own SSH
-// session: following that would show each line about the line before.
-func selection(e *env, o *options) (*selected, error) {
-	s := &selected{}
-	expr := o.expr
-	if expr == "" {
-		expr = everyTCP
-		if own, ok := filter.OwnSSH(e.getenv); ok && o.read == "" {
-			expr += " and " + own
-			s.notes = append(s.notes, "your own SSH session is left out (a filter expression of your own shows it)")
-		}
+// ownSession is said when the default leaves something out.
+const ownSession = "your own SSH session is left out; a filter expression of your own (tcp, say) shows it"
+
+// expression is the filter to compile, and what to say of it. Without one on the
+// command line it is TCP, live less one's own SSH session: following that would
+// show each line about the line before.
+func (o *options) expression(e *env) (expr, note string) {
+	if o.expr != "" {
+		return o.expr, ""
 	}
-	programs, err := filter.CompileAll(expr, tcp.LinkEthernet, tcp.LinkRaw)
+	own, ok := filter.OwnSSH(e.getenv)
+	if !ok || o.read != "" {
+		return everyTCP, ""
+	}
+	return everyTCP + " and " + own, ownSession
+}
+
+func newSelection(expr string, links ...tcp.LinkType) (*selection, error) {
+	programs, err := filter.CompileAll(expr, links...)
 	if err != nil {
 		return nil, err
 	}
-	s.ether, s.raw = programs[0], programs[1]
-	if expr != everyTCP {
-		s.could = s.either
-	}
-	return s, nil
+	return &selection{programs: programs, all: expr == everyTCP}, nil
 }
 
-// either asks both programs: the link type of a connection is not known ahead.
-func (s *selected) either(f tcp.Flow) bool { return s.ether.CouldMatch(f) || s.raw.CouldMatch(f) }
+// could says whether some packet of the connection could match. It is nil when
+// all do.
+func (s *selection) could() func(tcp.Flow) bool {
+	if s.all {
+		return nil
+	}
+	return func(f tcp.Flow) bool {
+		for _, p := range s.programs {
+			if p.CouldMatch(f) {
+				return true
+			}
+		}
+		return false
+	}
+}
 
 // namedNetns finds a namespace by ip-netns(8) name, path or PID.
 func namedNetns(name string) (uint32, error) {

@@ -27,51 +27,65 @@ func trace(ctx context.Context, e *env) error {
 	case o.list:
 		return listDevices(e)
 	}
-	sel, err := selection(e, o)
-	if err != nil {
-		return err
-	}
 	if o.read != "" {
-		return traceFile(ctx, e, o, sel)
+		return traceFile(ctx, e, o)
 	}
-	return traceLive(ctx, e, o, sel)
+	return traceLive(ctx, e, o)
 }
 
-func traceLive(ctx context.Context, e *env, o *options, sel *selected) error {
-	config, err := liveConfig(o, sel)
+func traceLive(ctx context.Context, e *env, o *options) error {
+	expr, note := o.expression(e)
+	sel, err := newSelection(expr, tcp.LinkEthernet, tcp.LinkRaw)
 	if err != nil {
 		return err
 	}
-	out, err := newOutput(e, o, linkOf(o))
+	config, err := liveConfig(o, sel)
 	if err != nil {
 		return err
 	}
 	source, err := kernel.Open(config)
 	if err != nil {
-		return errors.Join(err, out.discard())
+		return err
 	}
-	for _, note := range append(sel.notes, source.Notes()...) {
-		e.say("%s", note)
+	out, err := newOutput(e, o, source.Link())
+	if err != nil {
+		return errors.Join(err, source.Close())
 	}
-	e.say("%s", listening(o))
+	e.announce(o, append(source.Notes(), note))
 	stop := context.AfterFunc(ctx, func() { _ = source.Stop() })
 	defer stop()
 	s := newStory(sel, out)
-	err = s.follow(source)
-	return errors.Join(err, source.Close(), s.end(e))
+	err = errors.Join(s.follow(source), source.Close(), out.close())
+	if quietly(err) {
+		return nil
+	}
+	return errors.Join(err, out.summarise(e))
+}
+
+// announce says what is not as one might expect, then that tracing has begun.
+func (e *env) announce(o *options, notes []string) {
+	for _, note := range notes {
+		if note != "" {
+			e.say("%s", note)
+		}
+	}
+	e.say("%s", o.listening())
 }
 
 // liveConfig says what the kernel side has to do for this command line.
-func liveConfig(o *options, sel *selected) (kernel.Config, error) {
+func liveConfig(o *options, sel *selection) (kernel.Config, error) {
 	dir := directions[o.direction]
 	c := kernel.Config{
 		States: !o.noStates && o.write == "", Packets: !o.noPackets,
-		Ether: sel.ether, Raw: sel.raw, Quotes: !o.noPackets,
+		Ether: sel.programs[0], Raw: sel.programs[1], Quotes: !o.noPackets,
 		Snaplen: o.snaplen, NoIn: dir.noIn, NoOut: dir.noOut,
 		RingSize: o.ring, Forwarded: o.device != "",
 	}
 	if o.snaplen == 0 {
 		c.Snaplen = kernel.MaxSnaplen
+	}
+	if o.device != anyDevice {
+		c.Device = o.device
 	}
 	for _, name := range o.netns {
 		inum, err := namedNetns(name)
@@ -80,15 +94,12 @@ func liveConfig(o *options, sel *selected) (kernel.Config, error) {
 		}
 		c.Netns = append(c.Netns, inum)
 	}
-	switch {
-	case o.device == anyDevice:
+	if o.device == anyDevice && len(c.Netns) == 0 {
 		inum, err := kernel.OwnNetns()
 		if err != nil {
 			return c, err
 		}
 		c.Netns = append(c.Netns, inum)
-	default:
-		c.Device = o.device
 	}
 	return c, nil
 }
@@ -100,15 +111,18 @@ type story struct {
 	out   *output
 }
 
-func newStory(sel *selected, out *output) *story {
-	return &story{table: conn.New(conn.Options{Filter: sel.could}), out: out}
+func newStory(sel *selection, out *output) *story {
+	return &story{table: conn.New(conn.Options{Filter: sel.could()}), out: out}
 }
 
 // errEnough ends the loop: -c's count is reached.
 var errEnough = errors.New("enough")
 
 // source is where events come from: the kernel, or a file.
-type source interface{ Read(*tcp.Event) error }
+type source interface {
+	Read(*tcp.Event) error // kernel.ErrIdle: nothing waits; io.EOF: the end
+	Wait() error           // sleep until something may wait
+}
 
 // follow runs until the source ends.
 func (s *story) follow(from source) error {
@@ -117,12 +131,10 @@ func (s *story) follow(from source) error {
 		err := from.Read(&ev)
 		switch {
 		case err == nil:
-			if ev.Kind == tcp.KindPacket {
-				ev.Packet.Decode()
-			}
+			ev.Decode()
 			err = s.hold.Push(&ev, s.tell)
 		case errors.Is(err, kernel.ErrIdle):
-			err = s.pause()
+			err = s.pause(from)
 		case errors.Is(err, io.EOF):
 			err = s.hold.Flush(s.tell)
 			if err == nil {
@@ -139,11 +151,14 @@ func (s *story) follow(from source) error {
 }
 
 // pause uses a lull: what waits too long goes out, and what is written is seen.
-func (s *story) pause() error {
+func (s *story) pause(from source) error {
 	if err := s.hold.Expire(time.Now().UnixNano(), s.tell); err != nil {
 		return err
 	}
-	return s.out.flush()
+	if err := s.out.sink.Flush(); err != nil {
+		return err
+	}
+	return from.Wait()
 }
 
 func (s *story) tell(ev *tcp.Event) error { return s.out.write(s.table.Apply(ev)) }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"tcpstory/internal/tcp"
 )
 
 // device is what -i names, or nothing.
@@ -58,6 +60,16 @@ func NetnsOf(path string) (uint32, error) {
 		return 0, &os.PathError{Op: "look up network namespace", Path: path, Err: err}
 	}
 	return uint32(st.Ino), nil
+}
+
+func (d *device) link() tcp.LinkType {
+	switch {
+	case d.name == "":
+		return tcp.LinkSLL2
+	case d.raw:
+		return tcp.LinkRaw
+	}
+	return tcp.LinkEthernet
 }
 
 func (d *device) settings() []setting {

@@ -35,6 +35,7 @@ type Source struct {
 	decode decoder
 	losses losses
 	notes  []string
+	link   tcp.LinkType
 
 	seq     uint64
 	held    bool // record waits behind its gap
@@ -69,7 +70,7 @@ func Open(c Config) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{coll: coll, wait: busyWait, notes: append(f.notes(), dev.notes()...)}
+	s := &Source{coll: coll, wait: busyWait, notes: append(f.notes(), dev.notes()...), link: dev.link()}
 	s.decode = decoder{
 		devices: map[place]string{},
 		drops:   f.names("skb_drop_reason", dropPrefix),
@@ -101,6 +102,10 @@ func (s *Source) start(dev *device) (err error) {
 	s.links, err = attach(s.coll)
 	return err
 }
+
+// Link is the link type that all packets share, or LinkSLL2, which can hold
+// any: without a device of that name, frames of all kinds come.
+func (s *Source) Link() tcp.LinkType { return s.link }
 
 // Notes says what this kernel, or the chosen way, does not tell.
 func (s *Source) Notes() []string { return s.notes }

@@ -85,6 +85,18 @@ type Event struct {
 	Packet Packet // KindPacket; for KindDrop, KindRetransmit: Packet.Segment's Seq, Flags, PayloadLen where known
 }
 
+// Decode decodes the packet of a KindPacket event. A source that names the
+// sending socket by its cookie leaves Flow out where it is what the wire shows.
+func (ev *Event) Decode() {
+	if ev.Kind != KindPacket {
+		return
+	}
+	ev.Packet.Decode()
+	if ev.Cookie != 0 && !ev.Flow.Local.IsValid() {
+		ev.Flow = ev.Packet.Segment.Flow
+	}
+}
+
 // RetransmitKind says why the kernel sent a segment again.
 type RetransmitKind uint8
 

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"fmt"
+
+	"tcpstory/internal/capture"
+	"tcpstory/internal/conn"
+	"tcpstory/internal/render"
+	"tcpstory/internal/tcp"
+)
+
+// output is where the story goes: one sink, and the counts for the end.
+type output struct {
+	sink    render.Sink
+	summary render.Summary
+	limit   int // -c: packets, or events where there are none
+	packets bool
+}
+
+func newOutput(e *env, o *options, link tcp.LinkType) (*output, error) {
+	sink, err := newSink(e, o, link)
+	if err != nil {
+		return nil, err
+	}
+	return &output{sink: sink, limit: o.count, packets: !o.noPackets}, nil
+}
+
+// newSink is the table of views: what the flags and the terminal choose.
+func newSink(e *env, o *options, link tcp.LinkType) (render.Sink, error) {
+	if o.write != "" {
+		return newFileSink(o, link)
+	}
+	w := render.NewWriter(e.stdout, "standard output", o.lined)
+	switch {
+	case o.json:
+		return render.NewJSON(w), nil
+	case o.columnar(e):
+		return newColumns(e, w, o), nil
+	}
+	return render.NewLines(w, o.lineOptions()), nil
+}
+
+// columnar: two columns need a kernel side to stand on the left.
+func (o *options) columnar(e *env) bool {
+	if o.noStates || o.read != "" || o.view == "lines" {
+		return false
+	}
+	return o.view == "columns" || e.terminal
+}
+
+func (o *options) lineOptions() render.LineOptions {
+	return render.LineOptions{
+		Time: render.TimeFormat(o.stamp), Absolute: o.absolute, Quiet: o.quiet, Verbose: o.verbose,
+		Columns: o.device == anyDevice, Link: o.link, Number: o.number,
+	}
+}
+
+// write counts a step and shows it if it was asked for.
+func (out *output) write(s *conn.Step) error {
+	if !s.Selected {
+		return nil
+	}
+	if err := out.sink.Write(s); err != nil {
+		return err
+	}
+	out.summary.Count(s)
+	if out.limit > 0 && out.counted() >= uint64(out.limit) {
+		return errEnough
+	}
+	return nil
+}
+
+func (out *output) counted() uint64 {
+	if out.packets {
+		return out.summary.Packets
+	}
+	return out.summary.Events
+}
+
+func (out *output) close() error { return out.sink.Close() }
+
+// summarise tells at the end what was seen, and everything lost.
+func (out *output) summarise(e *env) error {
+	_, err := e.stderr.Write(out.summary.Append(nil))
+	return err
+}
+
+// fileSink is -w: packets into a capture file.
+type fileSink struct{ *capture.Writer }
+
+func newFileSink(o *options, link tcp.LinkType) (render.Sink, error) {
+	w, err := capture.Create(o.write, link, o.snaplen)
+	if err != nil {
+		return nil, err
+	}
+	return fileSink{w}, nil
+}
+
+// Write implements render.Sink.
+func (f fileSink) Write(s *conn.Step) error {
+	if s.Event.Kind != tcp.KindPacket {
+		return nil
+	}
+	return f.Writer.Write(s.Event)
+}
+
+// listening is the line that says tracing has begun.
+func (o *options) listening() string {
+	where := "every device of every network namespace"
+	switch {
+	case o.device == anyDevice:
+		where = "every device of this network namespace"
+	case o.device != "":
+		where = o.device
+	case len(o.netns) > 0:
+		where = fmt.Sprintf("network namespace %v", o.netns)
+	}
+	if o.expr == "" {
+		return "listening on " + where
+	}
+	return fmt.Sprintf("listening on %s, filter %q", where, o.expr)
+}
