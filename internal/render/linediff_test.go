@@ -141,7 +141,7 @@ func compare(t *testing.T, link tcp.LinkType, samples []sample, flags ...string)
 	bad := 0
 	for i := range samples {
 		got := string(lp.Append(nil, samples[i].event(link)))
-		if got != want[i] {
+		if got != undumped(want[i]) {
 			if bad++; bad <= 5 {
 				t.Errorf("link %d, flags %v, packet %d (%d bytes on the wire)\n%x\n got %q\nwant %q",
 					link, flags, i+1, samples[i].length, samples[i].frame, got, want[i])
@@ -151,6 +151,15 @@ func compare(t *testing.T, link tcp.LinkType, samples []sample, flags ...string)
 	if bad > 5 {
 		t.Errorf("link %d, flags %v: %d of %d packets differ", link, flags, bad, len(samples))
 	}
+}
+
+// undumped takes away the hex dump of what tcpdump does not understand, which
+// the printer does not print.
+func undumped(out string) string {
+	if at := strings.Index(out, "\n\t0x0000: "); at >= 0 && strings.Contains(out, "unknown icmp6 type") {
+		return out[:at+1]
+	}
+	return out
 }
 
 // randomSamples makes n frames, the same ones every time.

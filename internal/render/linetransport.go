@@ -67,9 +67,10 @@ func isHeader6(proto uint8) bool {
 
 // authentication prints an authentication header (RFC 4302) and returns its size.
 func (d *dissection) authentication(off int) int {
+	d.put("AH")
 	words := d.u8(off + 1)
 	size := (int(words) + 2) * 4
-	d.put("AH(")
+	d.put("(")
 	if d.opts.Verbose > 0 {
 		d.dec("length=", uint32(words))
 		d.dec("(", uint32(size))
