@@ -44,6 +44,7 @@ struct {
 const volatile bool show_packets = true;
 const volatile __u32 snap_len = 192;  /* bytes kept of a frame, at most FRAME_MASK */
 const volatile __u32 copy_len = 192;  /* bytes copied for the filter: snap_len, or its reach if larger */
+const volatile __u32 fetch_len = FRAME_MASK; /* the same when paged data has to be fetched */
 const volatile bool gather = false;   /* always fetch paged data: snap_len asks for payload */
 const volatile bool keep_quotes = false; /* keep ICMP errors whatever the expression says */
 const volatile bool have_dynptr = true;

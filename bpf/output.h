@@ -31,9 +31,17 @@ static __always_inline bool netns_wanted(__u32 inum)
 	return false;
 }
 
+/*
+ * Only the records around the mark wake: beyond it the reader is awake already,
+ * and a wake-up (an interrupt to another CPU) costs more than all the rest.
+ */
+#define WAKE_WINDOW 256 /* more than a record, or the mark could be jumped */
+
 static __always_inline __u64 wake_flags(void)
 {
-	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= wake_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	__u64 waiting = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+
+	return waiting - wake_bytes < WAKE_WINDOW ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
 static __always_inline void stamp(struct event *e, __u8 kind)

@@ -87,8 +87,8 @@ static __always_inline __u32 copy_all(struct frame *f, struct sk_buff *skb, void
 
 	if (!have_dynptr || vlan || pulled > MAX_MAC_HEADER || !bpf_dynptr_from_skb)
 		return 0;
-	if (n > copy_len - pulled)
-		n = copy_len - pulled;
+	if (n > fetch_len - pulled)
+		n = fetch_len - pulled;
 	if (pulled) {
 		BOUND(at);
 		if (at > MAX_MAC_HEADER)

@@ -45,17 +45,24 @@ func (c *Config) snaplen() int {
 	return min(c.Snaplen, MaxSnaplen)
 }
 
-// copyLen is how much of a frame the filter may have to look at.
+// copyLen is how much of a frame the filter looks at first.
 func (c *Config) copyLen() int {
 	n := c.snaplen()
 	for _, p := range []*filter.Program{c.Ether, c.Raw} {
-		switch {
-		case p == nil:
-		case p.Computed:
-			n = MaxSnaplen
-		default:
+		if p != nil {
 			n = max(n, p.Reach)
 		}
 	}
 	return min(n, MaxSnaplen)
+}
+
+// fetchLen is how much is fetched when the filter runs past the linear part:
+// all there can be if it computes its offsets from the packet.
+func (c *Config) fetchLen() int {
+	for _, p := range []*filter.Program{c.Ether, c.Raw} {
+		if p != nil && p.Computed {
+			return MaxSnaplen
+		}
+	}
+	return c.copyLen()
 }

@@ -37,6 +37,7 @@ func (c *Config) settings(f *features) []setting {
 		{traceVarShowPackets, c.Packets},
 		{traceVarSnapLen, uint32(c.snaplen())},
 		{traceVarCopyLen, uint32(c.copyLen())},
+		{traceVarFetchLen, uint32(c.fetchLen())},
 		{traceVarGather, c.Snaplen > DefaultSnaplen},
 		{traceVarKeepQuotes, c.Quotes},
 		{traceVarAllHops, c.Forwarded || c.Device != ""},

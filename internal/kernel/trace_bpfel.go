@@ -106,6 +106,7 @@ const (
 	traceVarDropIgnored           = "drop_ignored"
 	traceVarDropTellsReason       = "drop_tells_reason"
 	traceVarDropTellsSocket       = "drop_tells_socket"
+	traceVarFetchLen              = "fetch_len"
 	traceVarFlagForBtf            = "flag_for_btf"
 	traceVarGather                = "gather"
 	traceVarHaveCookieHelper      = "have_cookie_helper"
@@ -200,6 +201,7 @@ type traceVariableSpecs struct {
 	DropIgnored           *ebpf.VariableSpec `ebpf:"drop_ignored"`
 	DropTellsReason       *ebpf.VariableSpec `ebpf:"drop_tells_reason"`
 	DropTellsSocket       *ebpf.VariableSpec `ebpf:"drop_tells_socket"`
+	FetchLen              *ebpf.VariableSpec `ebpf:"fetch_len"`
 	FlagForBtf            *ebpf.VariableSpec `ebpf:"flag_for_btf"`
 	Gather                *ebpf.VariableSpec `ebpf:"gather"`
 	HaveCookieHelper      *ebpf.VariableSpec `ebpf:"have_cookie_helper"`
@@ -264,6 +266,7 @@ type traceVariables struct {
 	DropIgnored           *ebpf.Variable `ebpf:"drop_ignored"`
 	DropTellsReason       *ebpf.Variable `ebpf:"drop_tells_reason"`
 	DropTellsSocket       *ebpf.Variable `ebpf:"drop_tells_socket"`
+	FetchLen              *ebpf.Variable `ebpf:"fetch_len"`
 	FlagForBtf            *ebpf.Variable `ebpf:"flag_for_btf"`
 	Gather                *ebpf.Variable `ebpf:"gather"`
 	HaveCookieHelper      *ebpf.Variable `ebpf:"have_cookie_helper"`
