@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
 
 	"tcpstory/internal/lab/vm"
@@ -186,20 +187,20 @@ func storyOf(events []vmEvent, address string) (s vmStory) {
 }
 
 // vmLines are some lines of the plain view, in the order in which they must
-// stand; A stands for the address, L for one with the listener's port.
+// stand; <A> is the address, <L> the listener's address and port.
 var vmLines = []string{
-	`TCP A\.\d+ > L: State CLOSE -> SYN_SENT, pid \d+ \(init\)`,
-	`IP6? A\.\d+ > L: Flags \[S\], seq \d+, win \d+, options \[.*\], length 0`,
-	`IP6? L > A\.\d+: Flags \[S\.\], seq \d+, ack \d+, win \d+, options \[.*\], length 0`,
-	`TCP A\.\d+ > L: State SYN_SENT -> ESTABLISHED after \d+\.\d+ ms`,
-	`TCP L > A\.\d+: State SYN_RECV -> ESTABLISHED`,
-	`IP6? A\.\d+ > L: Flags \[P\.\], seq 1:5, ack 1, win \d+, options \[.*\], length 4`,
-	`TCP A\.\d+ > L: State ESTABLISHED -> FIN_WAIT1`,
-	`IP6? A\.\d+ > L: Flags \[F\.\], seq 5, ack 5, `,
-	`TCP L > A\.\d+: State ESTABLISHED -> CLOSE_WAIT`,
-	`TCP L > A\.\d+: State CLOSE_WAIT -> LAST_ACK`,
-	`IP6? L > A\.\d+: Flags \[F\.\], seq 5, ack 6, `,
-	`TCP L > A\.\d+: State LAST_ACK -> CLOSE`,
+	`TCP <A>\.\d+ > <L>: State CLOSE -> SYN_SENT, pid \d+ \(init\)`,
+	`IP6? <A>\.\d+ > <L>: Flags \[S\], seq \d+, win \d+, options \[.*\], length 0`,
+	`IP6? <L> > <A>\.\d+: Flags \[S\.\], seq \d+, ack \d+, win \d+, options \[.*\], length 0`,
+	`TCP <A>\.\d+ > <L>: State SYN_SENT -> ESTABLISHED after \d+\.\d+ ms`,
+	`TCP <L> > <A>\.\d+: State SYN_RECV -> ESTABLISHED`,
+	`IP6? <A>\.\d+ > <L>: Flags \[P\.\], seq 1:5, ack 1, win \d+, options \[.*\], length 4`,
+	`TCP <A>\.\d+ > <L>: State ESTABLISHED -> FIN_WAIT1`,
+	`IP6? <A>\.\d+ > <L>: Flags \[F\.\], seq 5, ack 5, `,
+	`TCP <L> > <A>\.\d+: State ESTABLISHED -> CLOSE_WAIT`,
+	`TCP <L> > <A>\.\d+: State CLOSE_WAIT -> LAST_ACK`,
+	`IP6? <L> > <A>\.\d+: Flags \[F\.\], seq 5, ack 6, `,
+	`TCP <L> > <A>\.\d+: State LAST_ACK -> CLOSE`,
 }
 
 // printsBoth wants the same from the plain view, with an expression: its
@@ -209,7 +210,7 @@ func (g guest) printsBoth(t *testing.T) {
 	for _, address := range []string{`127\.0\.0\.1`, `::1`} {
 		rest := res.Stdout
 		for _, pattern := range vmLines {
-			pattern = strings.NewReplacer("L", address+`\.`+vmPort, "A", address).Replace(pattern)
+			pattern = strings.NewReplacer("<L>", address+`\.`+vmPort, "<A>", address).Replace(pattern)
 			at := regexp.MustCompile("(?m)^" + pattern).FindIndex(rest)
 			if at == nil {
 				t.Fatalf("no line %s in its place:\n%s", pattern, res.Stdout)
@@ -236,7 +237,7 @@ func (g guest) writesBoth(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if isSYN(data) {
+		if isSYN(data[min(len(data), linkHeader[r.LinkType()]):]) {
 			syns++
 		}
 	}
@@ -245,12 +246,15 @@ func (g guest) writesBoth(t *testing.T) {
 	}
 }
 
-// isSYN looks for the flags of a lone SYN behind an Ethernet header and an IPv4
-// or IPv6 header without options.
-func isSYN(frame []byte) bool {
-	for _, header := range []struct{ version, length int }{{4, 20}, {6, 40}} {
-		flags := 14 + header.length + 13
-		if len(frame) > flags && int(frame[14]>>4) == header.version && frame[flags] == 0x02 {
+// linkHeader is the length of a link-layer header, by a capture file's type.
+var linkHeader = map[layers.LinkType]int{layers.LinkTypeEthernet: 14, layers.LinkTypeLinuxSLL2: 20}
+
+// isSYN looks for the flags of a lone SYN behind an IPv4 or IPv6 header without
+// options.
+func isSYN(packet []byte) bool {
+	for version, length := range map[byte]int{4: 20, 6: 40} {
+		flags := length + 13
+		if len(packet) > flags && packet[0]>>4 == version && packet[flags] == 0x02 {
 			return true
 		}
 	}

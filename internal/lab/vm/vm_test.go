@@ -198,6 +198,14 @@ func TestRunCancelled(t *testing.T) {
 	}
 }
 
+// Without the emulator the error names the package to install.
+func TestBootWithoutEmulator(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	if _, err := boot(t.Context(), machine{}, nil); err == nil || !strings.Contains(err.Error(), "Debian package "+emulatorPackage) {
+		t.Errorf("error %v, want it to name the package", err)
+	}
+}
+
 func TestRunRefuses(t *testing.T) {
 	k, bin := oldest(t), built(t, "standin")
 	notKernel := k
