@@ -12,6 +12,7 @@ func (t *Table) packet(s *Step) {
 		t.quote(s)
 	default:
 		s.Flow, s.Selected = p.Flow, p.Asked
+		s.Outgoing = p.Dir == tcp.DirOut || p.Loopback
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"tcpstory/internal/conn"
-	"tcpstory/internal/conn/story"
+	"tcpstory/internal/conn/conntest"
 	"tcpstory/internal/tcp"
 )
 
@@ -20,7 +20,7 @@ type told struct {
 	task   string
 }
 
-func apply(t *testing.T, tab *conn.Table, s *story.Story) []told {
+func apply(t *testing.T, tab *conn.Table, s *conntest.Story) []told {
 	t.Helper()
 	var out []told
 	for _, ev := range s.Events {
@@ -42,14 +42,14 @@ func (w *told) String() string {
 }
 
 func TestWholeConnection(t *testing.T) {
-	for name, ends := range map[string]func(uint16) (*story.Socket, *story.Socket){
-		"two hosts": story.Hosts, "loopback": story.SameHost,
+	for name, ends := range map[string]func(uint16) (*conntest.Socket, *conntest.Socket){
+		"two hosts": conntest.Hosts, "loopback": conntest.SameHost,
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, server := ends(40000)
 			tab := conn.New(conn.Options{})
 			timeWait := 0
-			for _, w := range apply(t, tab, story.Whole(client, server)) {
+			for _, w := range apply(t, tab, conntest.Whole(client, server)) {
 				if w.Conn == nil || w.number != 1 {
 					t.Fatalf("%v: conversation %d, want 1", &w, w.number)
 				}
@@ -94,14 +94,14 @@ func checkDirection(t *testing.T, w *told) {
 }
 
 func TestTimeInState(t *testing.T) {
-	client, server := story.Hosts(40000)
+	client, server := conntest.Hosts(40000)
 	want := map[string]string{
 		"CLOSE SYN_SENT": "?", "SYN_SENT ESTABLISHED": "100µs", "LISTEN SYN_RECV": "?", "SYN_RECV ESTABLISHED": "?",
 		"ESTABLISHED FIN_WAIT1": "1.50126s", "ESTABLISHED CLOSE_WAIT": "1.50124s", "FIN_WAIT1 FIN_WAIT2": "120µs",
 		"CLOSE_WAIT LAST_ACK": "80µs", "FIN_WAIT2 CLOSE": "120µs", "LAST_ACK CLOSE": "120µs",
 	}
 	seen := 0
-	for _, w := range apply(t, conn.New(conn.Options{}), story.Whole(client, server)) {
+	for _, w := range apply(t, conn.New(conn.Options{}), conntest.Whole(client, server)) {
 		if w.ev.Kind != tcp.KindState {
 			continue
 		}
@@ -120,8 +120,8 @@ func TestTimeInState(t *testing.T) {
 }
 
 func TestTimeInStateUnknownAfterAMiss(t *testing.T) {
-	c, _ := story.Hosts(40000)
-	s := story.New()
+	c, _ := conntest.Hosts(40000)
+	s := conntest.New()
 	s.State(c, tcp.Close, tcp.SynSent)
 	s.State(c, tcp.Established, tcp.FinWait1) // SYN_SENT→ESTABLISHED was lost
 	s.State(c, tcp.FinWait1, tcp.FinWait2)
@@ -143,9 +143,9 @@ func TestTimeInStateUnknownAfterAMiss(t *testing.T) {
 }
 
 func TestTaskIsTheLastCertainOne(t *testing.T) {
-	client, server := story.Hosts(40000)
+	client, server := conntest.Hosts(40000)
 	known := false
-	for _, w := range apply(t, conn.New(conn.Options{}), story.Whole(client, server)) {
+	for _, w := range apply(t, conn.New(conn.Options{}), conntest.Whole(client, server)) {
 		want := "nc"
 		if w.Flow == server.Flow {
 			known = known || w.ev.Old == tcp.CloseWait
@@ -158,9 +158,9 @@ func TestTaskIsTheLastCertainOne(t *testing.T) {
 }
 
 func TestRefusedIsOneConversation(t *testing.T) {
-	for _, ends := range []func(uint16) (*story.Socket, *story.Socket){story.Hosts, story.SameHost} {
+	for _, ends := range []func(uint16) (*conntest.Socket, *conntest.Socket){conntest.Hosts, conntest.SameHost} {
 		client, server := ends(40000)
-		for _, w := range apply(t, conn.New(conn.Options{}), story.Refused(client, server)) {
+		for _, w := range apply(t, conn.New(conn.Options{}), conntest.Refused(client, server)) {
 			if w.number != 1 {
 				t.Errorf("%v: conversation %d", &w, w.number)
 			}
@@ -172,12 +172,12 @@ func TestRefusedIsOneConversation(t *testing.T) {
 }
 
 func TestPortReuseIsANewConversation(t *testing.T) {
-	client, server := story.Hosts(40000)
+	client, server := conntest.Hosts(40000)
 	tab := conn.New(conn.Options{})
 	for round := uint64(1); round < 5; round++ {
-		s := story.Whole(client, server)
+		s := conntest.Whole(client, server)
 		if round == 3 {
-			s = story.Refused(client, server)
+			s = conntest.Refused(client, server)
 		}
 		for _, w := range apply(t, tab, s) {
 			if w.number != round {
@@ -190,11 +190,11 @@ func TestPortReuseIsANewConversation(t *testing.T) {
 }
 
 func TestPacketsAlone(t *testing.T) {
-	client, server := story.Hosts(40000)
+	client, server := conntest.Hosts(40000)
 	tab := conn.New(conn.Options{})
-	packetsOnly := func(shift uint32) *story.Story {
-		s := story.New()
-		for _, ev := range story.Whole(client, server).Events {
+	packetsOnly := func(shift uint32) *conntest.Story {
+		s := conntest.New()
+		for _, ev := range conntest.Whole(client, server).Events {
 			if ev.Kind == tcp.KindPacket {
 				ev.Cookie = 0
 				ev.Packet.Seq += shift
@@ -223,12 +223,12 @@ func TestPacketsAlone(t *testing.T) {
 func (w *told) Socket() bool { return w.cookie != 0 }
 
 func TestMidStreamSocketTakesOverItsPackets(t *testing.T) {
-	client, server := story.Hosts(40000)
+	client, server := conntest.Hosts(40000)
 	tab := conn.New(conn.Options{})
-	s := story.New()
-	s.Gets(client, story.Header{Flags: story.A, Seq: 5001, Ack: 1201})
-	s.State(client, tcp.Established, tcp.FinWait1, story.By(client.Task))
-	s.Gets(server, story.Header{Flags: story.FA, Seq: 1201, Ack: 5201})
+	s := conntest.New()
+	s.Gets(client, conntest.Header{Flags: conntest.A, Seq: 5001, Ack: 1201})
+	s.State(client, tcp.Established, tcp.FinWait1, conntest.By(client.Task))
+	s.Gets(server, conntest.Header{Flags: conntest.FA, Seq: 1201, Ack: 5201})
 	s.State(server, tcp.Established, tcp.CloseWait)
 	for _, w := range apply(t, tab, s) {
 		if w.number != 1 || w.InStateKnown || w.role != conn.RoleUnknown {
@@ -241,9 +241,9 @@ func TestMidStreamSocketTakesOverItsPackets(t *testing.T) {
 }
 
 func TestTranslatedAnswersJoin(t *testing.T) {
-	c, _ := story.Hosts(40000)
-	wire := tcp.Flow{Local: c.Flow.Local, Remote: story.Flow("10.99.0.9:8080", "").Local}
-	s := story.Translated(c, wire)
+	c, _ := conntest.Hosts(40000)
+	wire := tcp.Flow{Local: c.Flow.Local, Remote: conntest.Flow("10.99.0.9:8080", "").Local}
+	s := conntest.Translated(c, wire)
 	s.Add(&tcp.Event{Kind: tcp.KindPacket, Netns: c.Netns, Packet: tcp.Packet{Dir: tcp.DirIn,
 		Segment: tcp.Segment{IsQuote: true, Quoted: wire}}})
 	for _, w := range apply(t, conn.New(conn.Options{}), s) {
@@ -257,10 +257,10 @@ func TestTranslatedAnswersJoin(t *testing.T) {
 }
 
 func TestUntranslatedSideIsShownUnjoined(t *testing.T) {
-	c, _ := story.Hosts(40000)
-	s := story.New()
+	c, _ := conntest.Hosts(40000)
+	s := conntest.New()
 	s.State(c, tcp.Close, tcp.SynSent)
-	s.Gets(c, story.Header{Flags: story.SA, Seq: 1, Ack: 1001}, story.Wire(story.Flow("10.99.0.9:8080", "10.77.0.1:40000")))
+	s.Gets(c, conntest.Header{Flags: conntest.SA, Seq: 1, Ack: 1001}, conntest.Wire(conntest.Flow("10.99.0.9:8080", "10.77.0.1:40000")))
 	got := apply(t, conn.New(conn.Options{}), s)
 	if got[1].cookie != 0 || got[1].number == got[0].number {
 		t.Errorf("joined by guessing: cookie %d, conversation %d", got[1].cookie, got[1].number)
@@ -268,14 +268,14 @@ func TestUntranslatedSideIsShownUnjoined(t *testing.T) {
 }
 
 func TestICMPErrorJoinsByItsQuote(t *testing.T) {
-	c, v := story.Hosts(40000)
+	c, v := conntest.Hosts(40000)
 	quote := func(netns uint32, dir tcp.Direction) *tcp.Event {
 		return &tcp.Event{Kind: tcp.KindPacket, Netns: netns, Packet: tcp.Packet{Dir: dir,
 			Segment: tcp.Segment{IsQuote: true, Quoted: c.Flow}}}
 	}
-	s := story.New()
+	s := conntest.New()
 	s.State(c, tcp.Close, tcp.SynSent)
-	s.Gets(v, story.Header{Flags: story.S, Seq: 1000})
+	s.Gets(v, conntest.Header{Flags: conntest.S, Seq: 1000})
 	s.Add(quote(v.Netns, tcp.DirOut))
 	s.Add(quote(c.Netns, tcp.DirIn))
 	s.Add(quote(99, tcp.DirIn))
@@ -294,8 +294,8 @@ func TestICMPErrorJoinsByItsQuote(t *testing.T) {
 }
 
 func TestSelected(t *testing.T) {
-	a, av := story.Hosts(40000)
-	b, bv := story.Hosts(50000)
+	a, av := conntest.Hosts(40000)
+	b, bv := conntest.Hosts(50000)
 	asked := 0
 	tab := conn.New(conn.Options{Filter: func(f tcp.Flow) bool {
 		asked++
@@ -306,7 +306,7 @@ func TestSelected(t *testing.T) {
 		}
 		return false
 	}})
-	first, second := story.Whole(a, av), story.Whole(b, bv)
+	first, second := conntest.Whole(a, av), conntest.Whole(b, bv)
 	for _, ev := range first.Events {
 		ev.Packet.Asked = false
 	}
@@ -323,8 +323,8 @@ func TestSelected(t *testing.T) {
 			t.Errorf("%v: selected %v, number %d", &w, w.Selected, w.number)
 		}
 	}
-	s := story.New()
-	listener := &story.Socket{Cookie: 3, Netns: 1, Flow: story.Flow("0.0.0.0:80", "0.0.0.0:0")}
+	s := conntest.New()
+	listener := &conntest.Socket{Cookie: 3, Netns: 1, Flow: conntest.Flow("0.0.0.0:80", "0.0.0.0:0")}
 	s.State(listener, tcp.Close, tcp.Listen)
 	s.Add(&tcp.Event{Kind: tcp.KindGap, Gap: tcp.Gap{Cause: tcp.GapRingFull, Lost: 3}})
 	for _, w := range apply(t, tab, s) {
@@ -335,14 +335,14 @@ func TestSelected(t *testing.T) {
 }
 
 func TestOldKernelChild(t *testing.T) { // before 6.15 the first transition of a child has no remote end
-	c, v := story.Hosts(40000)
-	s := story.New()
+	c, v := conntest.Hosts(40000)
+	s := conntest.New()
 	s.State(c, tcp.Close, tcp.SynSent)
 	half := *v
-	half.Flow.Remote = story.Flow("0.0.0.0:0", "").Local
+	half.Flow.Remote = conntest.Flow("0.0.0.0:0", "").Local
 	s.State(&half, tcp.Listen, tcp.SynRecv)
 	s.State(v, tcp.SynRecv, tcp.Established)
-	s.Sends(v, story.Header{Flags: story.PA, Seq: 5001, Ack: 1001, Len: 10})
+	s.Sends(v, conntest.Header{Flags: conntest.PA, Seq: 5001, Ack: 1001, Len: 10})
 	got := apply(t, conn.New(conn.Options{}), s)
 	if got[2].Flow != v.Flow || got[2].cookie != v.Cookie || got[3].cookie != v.Cookie {
 		t.Errorf("child is %v, cookie %d", got[2].Flow, got[2].cookie)
@@ -350,10 +350,10 @@ func TestOldKernelChild(t *testing.T) { // before 6.15 the first transition of a
 }
 
 func TestWithoutCookies(t *testing.T) { // kernels that give none: namespace and tuple
-	c, v := story.Hosts(40000)
+	c, v := conntest.Hosts(40000)
 	tab := conn.New(conn.Options{})
 	for round := uint64(1); round < 3; round++ {
-		s := story.Whole(c, v)
+		s := conntest.Whole(c, v)
 		for _, ev := range s.Events {
 			ev.Cookie = 0
 		}
@@ -366,13 +366,13 @@ func TestWithoutCookies(t *testing.T) { // kernels that give none: namespace and
 }
 
 func TestLateEventsOfAnEndedSocket(t *testing.T) {
-	c, v := story.Hosts(40000)
+	c, v := conntest.Hosts(40000)
 	tab := conn.New(conn.Options{Linger: time.Second})
-	apply(t, tab, story.Whole(c, v))
+	apply(t, tab, conntest.Whole(c, v))
 	late := func(wait time.Duration) told {
-		s := story.New()
+		s := conntest.New()
 		s.Wait(wait)
-		s.Gets(c, story.Header{Flags: story.FA, Seq: 5201, Ack: 1202})
+		s.Gets(c, conntest.Header{Flags: conntest.FA, Seq: 5201, Ack: 1202})
 		return apply(t, tab, s)[0]
 	}
 	if w := late(2 * time.Second); w.cookie != c.Cookie {

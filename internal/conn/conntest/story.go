@@ -1,6 +1,6 @@
-// Package story writes down event stories for tests: what the kernel side would
+// Package conntest writes down event stories for tests: what the kernel side would
 // tell of a connection, with frames that a packet printer can read.
-package story
+package conntest
 
 import (
 	"net/netip"
@@ -55,9 +55,11 @@ func Again(k tcp.RetransmitKind, n uint32) Detail {
 // Now sets the socket's state in events that are no transitions.
 func Now(st tcp.State) Detail { return func(ev *tcp.Event) { ev.New = st } }
 
-// Segment tells of which segment a drop or a retransmission is.
-func Segment(f tcp.Flags, seq uint32, length int) Detail {
+// Segment tells of which segment a drop or a retransmission is, and which way it
+// was going.
+func Segment(dir tcp.Direction, f tcp.Flags, seq uint32, length int) Detail {
 	return func(ev *tcp.Event) {
+		ev.Packet.Dir = dir
 		ev.Packet.IsTCP, ev.Packet.Flags, ev.Packet.Seq, ev.Packet.PayloadLen = true, f, seq, length
 	}
 }

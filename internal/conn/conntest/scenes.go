@@ -1,4 +1,4 @@
-package story
+package conntest
 
 import (
 	"time"
@@ -104,10 +104,10 @@ func BlackHole(c, v *Socket) *Story {
 	for n := uint32(0); n < 3; n++ {
 		if n > 0 {
 			s.Wait(1024 * time.Millisecond)
-			s.Kernel(c, tcp.KindRetransmit, Again(tcp.RetransmitSYN, n), Now(tcp.SynSent), Segment(S, 1000, 0))
+			s.Kernel(c, tcp.KindRetransmit, Again(tcp.RetransmitSYN, n), Now(tcp.SynSent), Segment(tcp.DirOut, S, 1000, 0))
 		}
 		s.crosses(c, v, syn)
-		s.Kernel(there, tcp.KindDrop, Reason("NETFILTER_DROP"), Segment(S, 1000, 0))
+		s.Kernel(there, tcp.KindDrop, Reason("NETFILTER_DROP"), Segment(tcp.DirIn, S, 1000, 0))
 	}
 	s.Wait(2048 * time.Millisecond)
 	s.State(c, tcp.SynSent, tcp.Close, Errno(110))
@@ -141,10 +141,10 @@ func Unanswered(c, v *Socket) *Story {
 		if n > 0 {
 			again = Again(tcp.RetransmitRTO, uint32(n))
 		}
-		s.Kernel(c, tcp.KindRetransmit, again, Now(tcp.FinWait1), Segment(FA, 1201, 0))
+		s.Kernel(c, tcp.KindRetransmit, again, Now(tcp.FinWait1), Segment(tcp.DirOut, FA, 1201, 0))
 		s.Sends(c, fin)
 	}
-	s.Kernel(c, tcp.KindRetransmit, Again(tcp.RetransmitFast, 0), Now(tcp.FinWait1), Segment(FA, 1201, 0), Errno(-16))
+	s.Kernel(c, tcp.KindRetransmit, Again(tcp.RetransmitFast, 0), Now(tcp.FinWait1), Segment(tcp.DirOut, FA, 1201, 0), Errno(-16))
 	return s
 }
 

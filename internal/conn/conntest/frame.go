@@ -1,4 +1,4 @@
-package story
+package conntest
 
 import (
 	"encoding/binary"

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tcpstory/internal/conn"
-	"tcpstory/internal/conn/story"
+	"tcpstory/internal/conn/conntest"
 	"tcpstory/internal/tcp"
 )
 
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 
 // tell runs stories through a fresh table into the sink that make returns, and
 // returns what it wrote.
-func tell(t testing.TB, make func(*Writer) Sink, stories ...*story.Story) string {
+func tell(t testing.TB, make func(*Writer) Sink, stories ...*conntest.Story) string {
 	t.Helper()
 	var out bytes.Buffer
 	sink := make(NewWriter(&out, "the test", false))
@@ -68,48 +68,48 @@ func golden(t *testing.T, name, got string) {
 
 // stories are the tutorial's scenarios and the unusual, each with a port of its
 // own.
-func stories() []*story.Story {
-	at := func(ends func(uint16) (*story.Socket, *story.Socket), tell func(c, v *story.Socket) *story.Story, port uint16) *story.Story {
+func stories() []*conntest.Story {
+	at := func(ends func(uint16) (*conntest.Socket, *conntest.Socket), tell func(c, v *conntest.Socket) *conntest.Story, port uint16) *conntest.Story {
 		return tell(ends(port))
 	}
-	return []*story.Story{
-		at(story.Hosts, story.Whole, 40000),
-		at(story.SameHost, story.Whole, 40001),
-		at(story.Hosts, story.Refused, 40002),
-		at(story.Hosts, story.BlackHole, 40003),
-		at(story.SameHost, story.Aborted, 40004),
-		at(story.Hosts, story.Unanswered, 40005),
+	return []*conntest.Story{
+		at(conntest.Hosts, conntest.Whole, 40000),
+		at(conntest.SameHost, conntest.Whole, 40001),
+		at(conntest.Hosts, conntest.Refused, 40002),
+		at(conntest.Hosts, conntest.BlackHole, 40003),
+		at(conntest.SameHost, conntest.Aborted, 40004),
+		at(conntest.Hosts, conntest.Unanswered, 40005),
 		translated(40006), oddities(),
 	}
 }
 
-func translated(port uint16) *story.Story {
-	c, _ := story.Hosts(port)
-	return story.Translated(c, tcp.Flow{Local: c.Flow.Local, Remote: story.Flow("10.99.0.9:8080", "").Local})
+func translated(port uint16) *conntest.Story {
+	c, _ := conntest.Hosts(port)
+	return conntest.Translated(c, tcp.Flow{Local: c.Flow.Local, Remote: conntest.Flow("10.99.0.9:8080", "").Local})
 }
 
 // oddities are a listener, IPv6, unknown ends, an ICMP error, gaps and hostile
 // names.
-func oddities() *story.Story {
-	s := story.New()
-	l := &story.Socket{Cookie: 1, Netns: 1, Flow: story.Flow("0.0.0.0:80", "0.0.0.0:0"), Task: story.Nginx}
-	s.State(l, tcp.Close, tcp.Listen, story.By(l.Task))
-	s.State(l, tcp.Listen, tcp.Close, story.By(l.Task))
-	six := &story.Socket{Cookie: 2, Netns: 1, Flow: story.Flow("[2001:db8:aaaa:bbbb:cccc:dddd:eeee:1]:40000", "[2001:db8:aaaa:bbbb:cccc:dddd:eeee:2]:443"), Device: "eth0"}
-	s.State(six, tcp.Close, tcp.SynSent, story.By(story.Task(99, "ev\x1b[31mil\x07\xff")))
-	s.Sends(six, story.Header{Flags: story.S, Seq: 7, Window: 64800, Options: story.SynOptions})
-	s.State(six, tcp.SynSent, tcp.Close, story.Errno(9999))
-	nobody := &story.Socket{Cookie: 3, Netns: 1, Flow: story.Flow("10.0.0.1:0", "10.0.0.2:80")}
+func oddities() *conntest.Story {
+	s := conntest.New()
+	l := &conntest.Socket{Cookie: 1, Netns: 1, Flow: conntest.Flow("0.0.0.0:80", "0.0.0.0:0"), Task: conntest.Nginx}
+	s.State(l, tcp.Close, tcp.Listen, conntest.By(l.Task))
+	s.State(l, tcp.Listen, tcp.Close, conntest.By(l.Task))
+	six := &conntest.Socket{Cookie: 2, Netns: 1, Flow: conntest.Flow("[2001:db8:aaaa:bbbb:cccc:dddd:eeee:1]:40000", "[2001:db8:aaaa:bbbb:cccc:dddd:eeee:2]:443"), Device: "eth0"}
+	s.State(six, tcp.Close, tcp.SynSent, conntest.By(conntest.Task(99, "ev\x1b[31mil\x07\xff")))
+	s.Sends(six, conntest.Header{Flags: conntest.S, Seq: 7, Window: 64800, Options: conntest.SynOptions})
+	s.State(six, tcp.SynSent, tcp.Close, conntest.Errno(9999))
+	nobody := &conntest.Socket{Cookie: 3, Netns: 1, Flow: conntest.Flow("10.0.0.1:0", "10.0.0.2:80")}
 	s.State(nobody, tcp.Close, tcp.SynSent)
-	s.Kernel(nobody, tcp.KindSocketError, story.Now(tcp.SynSent))
-	c, v := story.Hosts(40010)
-	s.State(c, tcp.Close, tcp.SynSent, story.By(story.Task(4711, "日本語")))
-	s.Gets(c, story.Header{})
+	s.Kernel(nobody, tcp.KindSocketError, conntest.Now(tcp.SynSent))
+	c, v := conntest.Hosts(40010)
+	s.State(c, tcp.Close, tcp.SynSent, conntest.By(conntest.Task(4711, "日本語")))
+	s.Gets(c, conntest.Header{})
 	icmp := s.Events[len(s.Events)-1]
-	icmp.Packet.Frame = story.Unreachable("10.77.0.254:0", c.Flow, story.Header{Flags: story.S, Seq: 1})
+	icmp.Packet.Frame = conntest.Unreachable("10.77.0.254:0", c.Flow, conntest.Header{Flags: conntest.S, Seq: 1})
 	icmp.Packet.Length = uint32(len(icmp.Packet.Frame))
 	icmp.Packet.Decode()
-	s.Kernel(&story.Socket{Netns: v.Netns, Flow: v.Flow}, tcp.KindSynAckAgain, story.Again(tcp.RetransmitRTO, 2))
+	s.Kernel(&conntest.Socket{Netns: v.Netns, Flow: v.Flow}, tcp.KindSynAckAgain, conntest.Again(tcp.RetransmitRTO, 2))
 	s.Add(&tcp.Event{Kind: tcp.KindGap, Gap: tcp.Gap{Cause: tcp.GapRingFull, Lost: 12}})
 	s.Add(&tcp.Event{Kind: tcp.KindGap, Gap: tcp.Gap{Cause: tcp.GapRecursion, Lost: 1, Hook: "packet_in"}})
 	return s
@@ -166,19 +166,25 @@ func inTurn(sink Sink, steps []*conn.Step) func() {
 
 // sinks are all sinks of the package.
 var sinks = map[string]func(*Writer) Sink{
-	"lines": func(w *Writer) Sink { return NewLines(w, LineOptions{}) },
-	"json":  func(w *Writer) Sink { return NewJSON(w) },
+	"lines":  func(w *Writer) Sink { return NewLines(w, LineOptions{}) },
+	"json":   func(w *Writer) Sink { return NewJSON(w) },
+	"narrow": columns(ColumnsOptions{Width: 80, Unicode: true, Color: true}),
+	"wide":   columns(ColumnsOptions{Width: 160}),
 }
 
 func TestSinksDoNotAllocate(t *testing.T) {
 	for name, sink := range sinks {
 		for kind := tcp.KindState; kind < tcp.KindPort; kind++ {
-			write := inTurn(sink(NewWriter(io.Discard, "", false)), stepsOf(kind))
-			for range 3000 {
-				write()
+			steps := stepsOf(kind)
+			write := inTurn(sink(NewWriter(io.Discard, "", false)), steps)
+			all := func() {
+				for range steps {
+					write()
+				}
 			}
-			if n := testing.AllocsPerRun(2000, write); n != 0 {
-				t.Errorf("%s, %v: %v allocations", name, kind, n)
+			all()
+			if n := testing.AllocsPerRun(50, all); n != 0 {
+				t.Errorf("%s, %v: %v allocations in %d events", name, kind, n, len(steps))
 			}
 		}
 	}
@@ -243,4 +249,10 @@ func noControls(t testing.TB, sink, out string) {
 	}
 }
 
-var ownEscapes = strings.NewReplacer()
+var ownEscapes = func() *strings.Replacer {
+	var pairs []string
+	for _, s := range append(idStyles[:], styleDim, styleBold, styleRed, styleGreen, styleYellow, stylePlain) {
+		pairs = append(pairs, string(s), "")
+	}
+	return strings.NewReplacer(pairs...)
+}()

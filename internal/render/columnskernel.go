@@ -1,0 +1,226 @@
+package render
+
+import (
+	"time"
+
+	"tcpstory/internal/conn"
+	"tcpstory/internal/tcp"
+)
+
+// columnFacts write what the kernel column says of each kind.
+var columnFacts = [...]func(*Columns, *conn.Step){
+	tcp.KindState:        (*Columns).transition,
+	tcp.KindRetransmit:   (*Columns).retransmit,
+	tcp.KindSynAckAgain:  (*Columns).synAckAgain,
+	tcp.KindSendReset:    (*Columns).resetSent,
+	tcp.KindReceiveReset: (*Columns).resetReceived,
+	tcp.KindDrop:         (*Columns).drop,
+	tcp.KindSocketError:  (*Columns).socketError,
+}
+
+func (v *Columns) kernel(s *conn.Step) {
+	v.c.to(v.lay.process)
+	v.process(s)
+	v.c.to(v.lay.move)
+	k := s.Event.Kind
+	if int(k) < len(columnFacts) && columnFacts[k] != nil {
+		columnFacts[k](v, s)
+	} else {
+		v.c.text(k.String())
+	}
+}
+
+// process appends who it was; dim where the event itself does not tell, and it
+// is the last process that certainly acted on the socket.
+func (v *Columns) process(s *conn.Step) {
+	c, t := &v.c, &s.Event.Task
+	if !t.Known() {
+		c.in(styleDim)
+		if t = owner(s); t == nil {
+			c.text("?")
+			c.plain()
+			return
+		}
+	}
+	room := v.lay.move - v.lay.process - 1 - len("/") - digits(uint64(t.PID))
+	c.name(t.Name(), room)
+	c.text("/")
+	c.uint(uint64(t.PID))
+	c.plain()
+}
+
+func (v *Columns) transition(s *conn.Step) {
+	c, ev := &v.c, s.Event
+	c.in(styleDim)
+	c.text(v.stateName(ev.Old))
+	if v.lay.roomy {
+		c.text(" ")
+	}
+	c.glyph(glyphTo)
+	if v.lay.roomy {
+		c.text(" ")
+	}
+	c.in(stateStyle(ev))
+	c.text(v.stateName(ev.New))
+	c.plain()
+	if s.InStateKnown {
+		v.spent(s.InState)
+	}
+	c.to(v.lay.wire)
+	if ev.Errno != 0 {
+		v.errno(ev.Errno)
+	}
+	if s.TimeWait {
+		c.text("now TIME_WAIT")
+	}
+}
+
+// stateName shortens the one long name where there is no room.
+func (v *Columns) stateName(st tcp.State) string {
+	if st == tcp.Established && !v.lay.roomy {
+		return "ESTAB"
+	}
+	return st.String()
+}
+
+func stateStyle(ev *tcp.Event) style {
+	switch {
+	case ev.Errno != 0:
+		return styleRed
+	case ev.New == tcp.Established:
+		return styleGreen
+	}
+	return styleBold
+}
+
+// spent appends a duration at the right edge of its column.
+func (v *Columns) spent(d time.Duration) {
+	n, unit, tenth := shortDuration(d)
+	w := digits(n) + len(unit)
+	if tenth >= 0 {
+		w += 2
+	}
+	c := &v.c
+	c.to(v.lay.wire - 1 - w)
+	c.uint(n)
+	if tenth >= 0 {
+		c.text(".")
+		c.uint(uint64(tenth))
+	}
+	if unit == "us" {
+		c.glyph(glyphMicro)
+		unit = "s"
+	}
+	c.text(unit)
+}
+
+// shortDuration returns a duration in at most five columns; tenth is -1 where
+// there is none.
+func shortDuration(d time.Duration) (n uint64, unit string, tenth int) {
+	for _, u := range [...]struct {
+		below, unit, tenthsBelow time.Duration
+		name                     string
+	}{
+		{time.Millisecond, time.Microsecond, 0, "us"},
+		{time.Second, time.Millisecond, 10 * time.Millisecond, "ms"},
+		{100 * time.Second, time.Second, 100 * time.Second, "s"},
+		{100 * time.Minute, time.Minute, 10 * time.Minute, "m"},
+		{100 * time.Hour, time.Hour, 0, "h"},
+	} {
+		if d < u.below {
+			tenth = -1
+			if d < u.tenthsBelow {
+				tenth = int(d % u.unit * 10 / u.unit)
+			}
+			return uint64(d / u.unit), u.name, tenth
+		}
+	}
+	return uint64(d / (24 * time.Hour)), "d", -1
+}
+
+func (v *Columns) errno(n int32) {
+	v.c.in(styleRed)
+	v.scratch = appendErrno(v.scratch[:0], n)
+	v.c.ascii(v.scratch)
+	v.c.plain()
+}
+
+func (v *Columns) retransmit(s *conn.Step) {
+	c, ev := &v.c, s.Event
+	c.in(styleYellow)
+	c.text("retransmit ")
+	c.text(ev.Again.String())
+	v.count(ev.Count)
+	if ev.Errno != 0 {
+		c.text(" failed ")
+		v.errno(ev.Errno)
+	}
+	v.segmentOf(ev)
+}
+
+func (v *Columns) synAckAgain(s *conn.Step) {
+	v.c.in(styleYellow)
+	v.c.text("retransmit SYN-ACK")
+	v.count(s.Event.Count)
+}
+
+func (v *Columns) count(n uint32) {
+	if n > 0 {
+		v.c.text(" ")
+		v.c.uint(uint64(n))
+	}
+}
+
+func (v *Columns) resetSent(s *conn.Step) {
+	v.c.in(styleRed)
+	v.c.text("reset sent ")
+	v.c.name([]byte(s.Event.Reason), v.c.room())
+}
+
+func (v *Columns) resetReceived(*conn.Step) {
+	v.c.in(styleRed)
+	v.c.text("reset received")
+}
+
+func (v *Columns) drop(s *conn.Step) {
+	v.c.in(styleRed)
+	v.c.text("drop ")
+	v.c.name([]byte(s.Event.Reason), v.c.room())
+	v.segmentOf(s.Event)
+}
+
+func (v *Columns) socketError(s *conn.Step) {
+	v.c.in(styleRed)
+	v.c.text("error ")
+	v.errno(s.Event.Errno)
+}
+
+// segmentOf appends which segment a kernel event is about, and where it was
+// going.
+func (v *Columns) segmentOf(ev *tcp.Event) {
+	p := &ev.Packet
+	if !p.IsTCP {
+		return
+	}
+	c := &v.c
+	c.in(styleDim)
+	c.text(" ")
+	switch p.Dir {
+	case tcp.DirOut:
+		c.glyph(glyphOut)
+		c.text(" ")
+	case tcp.DirIn:
+		c.glyph(glyphIn)
+		c.text(" ")
+	}
+	v.flags(p.Flags)
+	if p.PayloadLen > 0 {
+		c.text(" len ")
+		c.uint(uint64(p.PayloadLen))
+	}
+}
+
+func (v *Columns) flags(f tcp.Flags) {
+	v.scratch, _ = f.AppendText(v.scratch[:0])
+	v.c.ascii(v.scratch)
+}

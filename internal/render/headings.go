@@ -1,0 +1,104 @@
+package render
+
+import (
+	"tcpstory/internal/conn"
+	"tcpstory/internal/tcp"
+)
+
+// headingAge is after how many lines a conversation is introduced again: by then
+// its heading has left the screen.
+const headingAge = 100
+
+// headings remembers which conversations were introduced lately, and when. Two
+// that share a slot are introduced more often; memory stays what it is.
+type headings [1 << 12]struct {
+	number     uint64
+	line       uint64
+	translated bool
+}
+
+// head introduces the step's conversation where it is due: it was not before, or
+// long ago, and its lines do not tell its addresses themselves.
+func (v *Columns) head(s *conn.Step) {
+	if s.Conn == nil || s.Event.Kind == tcp.KindGap {
+		return
+	}
+	n := s.Conn.Number
+	h := &v.headings[n%uint64(len(v.headings))]
+	again := h.number == n && v.line-h.line < headingAge
+	if !again {
+		h.number, h.line, h.translated = n, v.line, false
+		if !v.lay.hasAddresses() || tooLong(s.Flow) {
+			v.heading(s)
+		}
+	}
+	if s.Translated && !h.translated && !v.lay.hasAddresses() {
+		h.translated = true
+		v.translation(s)
+	}
+}
+
+func tooLong(f tcp.Flow) bool {
+	half := (addressesWidth - 1 - len(" - ")) / 2
+	var scratch [64]byte
+	return len(appendEnd(scratch[:0], f.Local, false)) > half || len(appendEnd(scratch[:0], f.Remote, false)) > half
+}
+
+// heading prints "#3  c 10.0.0.1.40000 > s 10.0.0.2.80": the client first; this
+// end first where it is not known who opened.
+func (v *Columns) heading(s *conn.Step) {
+	c := s.Conn
+	f, left, right, sep := s.Flow, "c ", "s ", glyphTo
+	switch c.Role {
+	case conn.RoleListener:
+		v.announce(c.Number, "listener ")
+		v.c.ascii(appendEnd(v.scratch[:0], f.Local, true))
+		v.buf = v.c.finish()
+		return
+	case conn.RoleServer:
+		f = f.Reverse()
+	case conn.RoleUnknown:
+		left, right, sep = "", "", glyphBetween
+		switch endLetter(c) {
+		case "a":
+			left, right = "a ", "b "
+		case "b":
+			left, right = "b ", "a "
+		}
+	}
+	v.announce(c.Number, left)
+	v.bothEnds(f, sep, right)
+}
+
+// translation prints what the conversation looks like on the wire.
+func (v *Columns) translation(s *conn.Step) {
+	v.announce(s.Conn.Number, "on the wire ")
+	v.bothEnds(shownFlow(s), glyphBetween, "")
+}
+
+func (v *Columns) announce(number uint64, what string) {
+	v.c.begin(v.buf, v.lay.width)
+	v.c.in(styleBold)
+	v.c.text("#")
+	v.c.uint(number)
+	v.c.text("  ")
+	v.c.text(what)
+}
+
+// bothEnds ends a heading, on a second line where one is too short.
+func (v *Columns) bothEnds(f tcp.Flow, sep glyph, right string) {
+	c := &v.c
+	c.ascii(appendEnd(v.scratch[:0], f.Local, false))
+	c.text(" ")
+	c.glyph(sep)
+	v.scratch = appendEnd(append(v.scratch[:0], right...), f.Remote, false)
+	if len(v.scratch) >= c.room() {
+		v.buf = c.finish()
+		c.begin(v.buf, v.lay.width)
+		c.in(styleBold)
+		c.text("   ")
+	}
+	c.text(" ")
+	c.ascii(v.scratch)
+	v.buf = c.finish()
+}

@@ -1,0 +1,155 @@
+package render
+
+import (
+	"tcpstory/internal/conn"
+	"tcpstory/internal/tcp"
+)
+
+// JSON is the sink for programs: one object per line with the members that
+// JSONFields lists.
+type JSON struct {
+	*Writer
+	o     object
+	clock rfc3339
+}
+
+// NewJSON returns a JSON sink.
+func NewJSON(w *Writer) *JSON { return &JSON{Writer: w} }
+
+// jsonFacts write what is particular to each kind.
+var jsonFacts = [...]func(*object, *conn.Step){
+	tcp.KindState:       jsonState,
+	tcp.KindPacket:      jsonPacket,
+	tcp.KindRetransmit:  jsonRetransmit,
+	tcp.KindSynAckAgain: jsonSynAck,
+	tcp.KindSendReset:   jsonReset,
+	tcp.KindDrop:        jsonDrop,
+	tcp.KindSocketError: jsonError,
+	tcp.KindGap:         jsonGap,
+}
+
+// Write appends one event.
+func (j *JSON) Write(s *conn.Step) error {
+	ev := s.Event
+	o := &j.o
+	o.b = append(j.buf, '{')
+	o.uint(fSeq, ev.Seq)
+	o.key(fTime)
+	o.b = append(j.clock.append(append(o.b, '"'), ev.Time), '"')
+	o.int(fTimeNs, ev.Time)
+	o.word(fKind, ev.Kind.String())
+	jsonPlace(o, s)
+	if k := ev.Kind; int(k) < len(jsonFacts) && jsonFacts[k] != nil {
+		jsonFacts[k](o, s)
+	}
+	return j.commit(append(o.b, '}', '\n'))
+}
+
+// jsonPlace writes which connection it is, and whose.
+func jsonPlace(o *object, s *conn.Step) {
+	ev, cookie := s.Event, s.Event.Cookie
+	if c := s.Conn; c != nil {
+		o.known(fConn, c.Number)
+		if c.Role != conn.RoleUnknown {
+			o.word(fRole, c.Role.String())
+		}
+		cookie = c.Cookie
+	}
+	o.known(fCookie, cookie)
+	o.known(fNetns, uint64(ev.Netns))
+	if s.Conn != nil || ev.Kind != tcp.KindPacket {
+		o.end(fLocalAddr, fLocalPort, s.Flow.Local)
+		o.end(fRemoteAddr, fRemotePort, s.Flow.Remote)
+	}
+	if s.Conn != nil && s.Conn.Peer != nil {
+		o.known(fPeerCookie, s.Conn.Peer.Cookie)
+	}
+	if ev.Kind != tcp.KindState && ev.New != tcp.StateUnknown {
+		o.word(fState, ev.New.String())
+	}
+	jsonProcess(o, s)
+}
+
+func jsonProcess(o *object, s *conn.Step) {
+	if t := &s.Event.Task; t.Known() {
+		o.uint(fPid, uint64(t.PID))
+		o.known(fTid, uint64(t.TID))
+		o.bytes(fComm, t.Name())
+	}
+	if t := owner(s); t != nil {
+		o.task(fOwnerPid, fOwnerComm, t)
+	}
+}
+
+func jsonState(o *object, s *conn.Step) {
+	o.word(fOldState, s.Event.Old.String())
+	o.word(fNewState, s.Event.New.String())
+	if s.InStateKnown {
+		o.micros(fInStateUs, s.InState)
+	}
+	if s.TimeWait {
+		o.word(fInferredState, tcp.TimeWait.String())
+	}
+	if s.Event.Errno != 0 {
+		jsonError(o, s)
+	}
+}
+
+func jsonRetransmit(o *object, s *conn.Step) {
+	o.word(fRetransmit, s.Event.Again.String())
+	o.known(fRetransmitCount, uint64(s.Event.Count))
+	if s.Event.Errno != 0 {
+		jsonError(o, s)
+	}
+	jsonSegment(o, &s.Event.Packet)
+}
+
+func jsonSynAck(o *object, s *conn.Step) { o.known(fRetransmitCount, uint64(s.Event.Count)) }
+
+func jsonReset(o *object, s *conn.Step) {
+	o.text(fReason, s.Event.Reason)
+	jsonSegment(o, &s.Event.Packet)
+}
+
+func jsonDrop(o *object, s *conn.Step) {
+	o.text(fReason, s.Event.Reason)
+	o.known(fIfindex, uint64(s.Event.Packet.Ifindex))
+	jsonSegment(o, &s.Event.Packet)
+}
+
+func jsonError(o *object, s *conn.Step) {
+	n := s.Event.Errno
+	if n < 0 {
+		n = -n
+	}
+	o.int(fErrno, int64(n))
+	if name := errnoName(n); name != "" {
+		o.word(fError, name)
+	}
+}
+
+func jsonGap(o *object, s *conn.Step) {
+	g := &s.Event.Gap
+	o.word(fCause, g.Cause.String())
+	o.uint(fLost, g.Lost)
+	o.text(fHook, g.Hook)
+}
+
+// jsonSegment writes what a kernel event knows of its segment.
+func jsonSegment(o *object, p *tcp.Packet) {
+	if !p.IsTCP {
+		return
+	}
+	if p.Dir != tcp.DirUnknown {
+		o.word(fDirection, p.Dir.String())
+	}
+	jsonFlags(o, p.Flags)
+	o.uint(fTCPSeq, uint64(p.Seq))
+	o.int(fLength, int64(p.PayloadLen))
+}
+
+func jsonFlags(o *object, f tcp.Flags) {
+	o.key(fFlags)
+	o.b, _ = f.AppendText(append(o.b, '"'))
+	o.b = append(o.b, '"')
+}

@@ -1,0 +1,153 @@
+package render
+
+// JSONField documents one member of the JSON objects. Names are stable: they may
+// be joined by new ones, but neither renamed nor given another meaning.
+type JSONField struct {
+	Name, Type, Text string
+}
+
+// field numbers a member; jsonKeys holds its spelling.
+type field int
+
+// The members, in the order in which they are written.
+const (
+	fSeq field = iota
+	fTime
+	fTimeNs
+	fKind
+	fConn
+	fRole
+	fCookie
+	fNetns
+	fLocalAddr
+	fLocalPort
+	fRemoteAddr
+	fRemotePort
+	fPeerCookie
+	fOldState
+	fNewState
+	fInStateUs
+	fInferredState
+	fState
+	fPid
+	fTid
+	fComm
+	fOwnerPid
+	fOwnerComm
+	fErrno
+	fError
+	fRetransmit
+	fRetransmitCount
+	fReason
+	fDevice
+	fIfindex
+	fDirection
+	fOutgoing
+	fLoopback
+	fVlan
+	fSrcAddr
+	fSrcPort
+	fDstAddr
+	fDstPort
+	fTranslated
+	fProtocol
+	fWireLength
+	fCapturedLength
+	fFlags
+	fTCPSeq
+	fTCPAck
+	fWindow
+	fHeaderLength
+	fLength
+	fMss
+	fWscale
+	fSackOk
+	fTsVal
+	fTsEcr
+	fSack
+	fICMPType
+	fICMPCode
+	fQuotedSrcAddr
+	fQuotedSrcPort
+	fQuotedDstAddr
+	fQuotedDstPort
+	fCause
+	fLost
+	fHook
+)
+
+// JSONFields are all members that an object may have. A member is left out where
+// it does not apply or is not known.
+var JSONFields = [...]JSONField{
+	fSeq:             {"seq", "integer", "number of the event in the one order of the source; internal events leave holes, lost ones do not"},
+	fTime:            {"time", "string", "wall clock, RFC 3339 with nanoseconds, UTC"},
+	fTimeNs:          {"time_ns", "integer", "the same in nanoseconds since 1970-01-01 UTC"},
+	fKind:            {"kind", "string", "state, packet, retransmit, retransmit-synack, send-reset, receive-reset, drop, socket-error or gap"},
+	fConn:            {"conn", "integer", "number of the conversation, from 1; both ends on this host share it"},
+	fRole:            {"role", "string", "which end this is: client, server or listener"},
+	fCookie:          {"cookie", "integer", "kernel socket cookie of this end; without one, no socket is known that this belongs to"},
+	fNetns:           {"netns", "integer", "inode number of the network namespace"},
+	fLocalAddr:       {"local_addr", "string", "this end's address, as the socket has it"},
+	fLocalPort:       {"local_port", "integer", "this end's port"},
+	fRemoteAddr:      {"remote_addr", "string", "the other end's address, as the socket has it"},
+	fRemotePort:      {"remote_port", "integer", "the other end's port"},
+	fPeerCookie:      {"peer_cookie", "integer", "cookie of the other end, when it is a socket of this host"},
+	fOldState:        {"old_state", "string", "state that the socket leaves"},
+	fNewState:        {"new_state", "string", "state that it enters"},
+	fInStateUs:       {"in_state_us", "number", "microseconds spent in old_state; left out for SYN_RECV after LISTEN, which the kernel enters only at the handshake's end"},
+	fInferredState:   {"inferred_state", "string", "TIME_WAIT: it begins at this →CLOSE. The kernel does not trace it; both FINs were seen acknowledged"},
+	fState:           {"state", "string", "state of the socket, in events that are no transition"},
+	fPid:             {"pid", "integer", "process that did it, where that is certain"},
+	fTid:             {"tid", "integer", "its thread"},
+	fComm:            {"comm", "string", "its name; bytes that are not UTF-8 become U+FFFD"},
+	fOwnerPid:        {"owner_pid", "integer", "process that last certainly acted on the socket"},
+	fOwnerComm:       {"owner_comm", "string", "its name"},
+	fErrno:           {"errno", "integer", "error of the socket; for a retransmission, of the attempt"},
+	fError:           {"error", "string", "name of errno"},
+	fRetransmit:      {"retransmit", "string", "SYN, RTO, fast, TLP, loss-recovery or unknown"},
+	fRetransmitCount: {"retransmit_count", "integer", "time-outs in a row"},
+	fReason:          {"reason", "string", "the kernel's reason for a reset or a drop"},
+	fDevice:          {"device", "string", "name of the network device"},
+	fIfindex:         {"ifindex", "integer", "its number"},
+	fDirection:       {"direction", "string", "as the device saw it: In, Out, B (broadcast), M (multicast), P (to somebody else); on loopback each packet shows once, as In. Other kinds: which way the segment was going that they are about"},
+	fOutgoing:        {"outgoing", "boolean", "this end sent the packet"},
+	fLoopback:        {"loopback", "boolean", "seen on a loopback device: both ends are this one sighting"},
+	fVlan:            {"vlan", "array of integers", "VLAN ids, the outer one first"},
+	fSrcAddr:         {"src_addr", "string", "source address on the wire"},
+	fSrcPort:         {"src_port", "integer", "source port on the wire"},
+	fDstAddr:         {"dst_addr", "string", "destination address on the wire"},
+	fDstPort:         {"dst_port", "integer", "destination port on the wire"},
+	fTranslated:      {"translated", "boolean", "address translation: the tuple on the wire is not the socket's"},
+	fProtocol:        {"protocol", "integer", "IP protocol number"},
+	fWireLength:      {"wire_length", "integer", "bytes on the wire with the link-layer header"},
+	fCapturedLength:  {"captured_length", "integer", "bytes captured"},
+	fFlags:           {"flags", "string", "TCP flags as tcpdump spells them"},
+	fTCPSeq:          {"tcp_seq", "integer", "absolute sequence number"},
+	fTCPAck:          {"tcp_ack", "integer", "absolute acknowledgement number"},
+	fWindow:          {"window", "integer", "window as in the header, not scaled"},
+	fHeaderLength:    {"header_length", "integer", "bytes of TCP header"},
+	fLength:          {"length", "integer", "bytes of TCP payload"},
+	fMss:             {"mss", "integer", "option: maximum segment size"},
+	fWscale:          {"wscale", "integer", "option: window scale"},
+	fSackOk:          {"sack_ok", "boolean", "option: SACK permitted"},
+	fTsVal:           {"ts_val", "integer", "option: timestamp value"},
+	fTsEcr:           {"ts_ecr", "integer", "option: timestamp echo reply"},
+	fSack:            {"sack", "array of [from, to]", "option: SACK blocks, absolute"},
+	fICMPType:        {"icmp_type", "integer", "type of an ICMP or ICMPv6 message"},
+	fICMPCode:        {"icmp_code", "integer", "its code"},
+	fQuotedSrcAddr:   {"quoted_src_addr", "string", "ICMP error: source address of the TCP header that it quotes"},
+	fQuotedSrcPort:   {"quoted_src_port", "integer", "its source port"},
+	fQuotedDstAddr:   {"quoted_dst_addr", "string", "its destination address"},
+	fQuotedDstPort:   {"quoted_dst_port", "integer", "its destination port"},
+	fCause:           {"cause", "string", "why events are missing: ring-full, recursion or packet-socket"},
+	fLost:            {"lost", "integer", "how many are missing just before this"},
+	fHook:            {"hook", "string", "the program that missed them, where known"},
+}
+
+// jsonKeys are the members' names, ready to append.
+var jsonKeys = func() (keys [len(JSONFields)]string) {
+	for i, f := range JSONFields {
+		keys[i] = `"` + f.Name + `":`
+	}
+	return keys
+}()

@@ -1,0 +1,150 @@
+package render
+
+import (
+	"strconv"
+
+	"tcpstory/internal/conn"
+	"tcpstory/internal/tcp"
+)
+
+// Kernel events as lines, beside tcpdump's:
+//
+//	TCP LOCAL > REMOTE: FACT
+//
+// where the facts are
+//
+//	State OLD -> NEW[ after N.NNN ms][, error NAME][, TIME_WAIT begins (inferred)], PROCESS
+//	Retransmit KIND[ N][, failed NAME][, SEGMENT][, PROCESS]
+//	Retransmit SYN-ACK[ N]
+//	Reset sent[, reason NAME][, PROCESS]
+//	Reset received[, PROCESS]
+//	Drop[ REASON][, incoming|, outgoing][, SEGMENT][, PROCESS]
+//	Error NAME|0[, PROCESS]
+//
+// SEGMENT is "Flags [..], seq N[:END], length N" with absolute numbers. PROCESS
+// is "pid N (COMM)" for the one that certainly did it, "owner N (COMM)" for the
+// last one that certainly acted on the socket, and "pid ?" where neither is
+// known. LOCAL is always this socket's end. Unknown is "?".
+var kernelFacts = [...]func([]byte, *conn.Step) []byte{
+	tcp.KindState:        stateFact,
+	tcp.KindRetransmit:   retransmitFact,
+	tcp.KindSynAckAgain:  synAckFact,
+	tcp.KindSendReset:    sendResetFact,
+	tcp.KindReceiveReset: func(dst []byte, _ *conn.Step) []byte { return append(dst, "Reset received"...) },
+	tcp.KindDrop:         dropFact,
+	tcp.KindSocketError:  errorFact,
+}
+
+// appendKernel appends a kernel event without time and newline.
+func appendKernel(dst []byte, s *conn.Step) []byte {
+	any := listens(s)
+	dst = append(dst, "TCP "...)
+	dst = appendEnd(dst, s.Flow.Local, any)
+	dst = append(dst, " > "...)
+	dst = appendEnd(dst, s.Flow.Remote, any)
+	dst = append(dst, ": "...)
+	k := s.Event.Kind
+	if int(k) >= len(kernelFacts) || kernelFacts[k] == nil {
+		return append(dst, k.String()...)
+	}
+	dst = kernelFacts[k](dst, s)
+	return appendProcess(dst, s)
+}
+
+func stateFact(dst []byte, s *conn.Step) []byte {
+	ev := s.Event
+	dst = append(append(dst, "State "...), ev.Old.String()...)
+	dst = append(append(dst, " -> "...), ev.New.String()...)
+	if s.InStateKnown {
+		dst = appendMillis(append(dst, " after "...), s.InState)
+		dst = append(dst, " ms"...)
+	}
+	if ev.Errno != 0 {
+		dst = appendErrno(append(dst, ", error "...), ev.Errno)
+	}
+	if s.TimeWait {
+		dst = append(dst, ", TIME_WAIT begins (inferred)"...)
+	}
+	return dst
+}
+
+func retransmitFact(dst []byte, s *conn.Step) []byte {
+	ev := s.Event
+	dst = append(append(dst, "Retransmit "...), ev.Again.String()...)
+	dst = appendCount(dst, ev.Count)
+	if ev.Errno != 0 {
+		dst = appendErrno(append(dst, ", failed "...), ev.Errno)
+	}
+	return appendSegment(dst, ev)
+}
+
+func synAckFact(dst []byte, s *conn.Step) []byte {
+	return appendCount(append(dst, "Retransmit SYN-ACK"...), s.Event.Count)
+}
+
+func sendResetFact(dst []byte, s *conn.Step) []byte {
+	dst = append(dst, "Reset sent"...)
+	if s.Event.Reason != "" {
+		dst = appendASCII(append(dst, ", reason "...), []byte(s.Event.Reason))
+	}
+	return dst
+}
+
+func dropFact(dst []byte, s *conn.Step) []byte {
+	dst = append(dst, "Drop"...)
+	if s.Event.Reason != "" {
+		dst = appendASCII(append(dst, ' '), []byte(s.Event.Reason))
+	}
+	switch s.Event.Packet.Dir {
+	case tcp.DirIn:
+		dst = append(dst, ", incoming"...)
+	case tcp.DirOut:
+		dst = append(dst, ", outgoing"...)
+	}
+	return appendSegment(dst, s.Event)
+}
+
+func errorFact(dst []byte, s *conn.Step) []byte {
+	return appendErrno(append(dst, "Error "...), s.Event.Errno)
+}
+
+func appendCount(dst []byte, n uint32) []byte {
+	if n == 0 {
+		return dst
+	}
+	return strconv.AppendUint(append(dst, ' '), uint64(n), 10)
+}
+
+// appendSegment appends what is known of the segment that a kernel event is
+// about.
+func appendSegment(dst []byte, ev *tcp.Event) []byte {
+	p := &ev.Packet
+	if !p.IsTCP {
+		return dst
+	}
+	dst, _ = p.Flags.AppendText(append(dst, ", Flags ["...))
+	dst = strconv.AppendUint(append(dst, "], seq "...), uint64(p.Seq), 10)
+	if p.PayloadLen > 0 {
+		dst = strconv.AppendUint(append(dst, ':'), uint64(p.Seq+uint32(p.PayloadLen)), 10)
+	}
+	return strconv.AppendInt(append(dst, ", length "...), int64(p.PayloadLen), 10)
+}
+
+func appendProcess(dst []byte, s *conn.Step) []byte {
+	if t := &s.Event.Task; t.Known() {
+		return appendTask(append(dst, ", pid "...), t)
+	}
+	if t := owner(s); t != nil {
+		return appendTask(append(dst, ", owner "...), t)
+	}
+	if s.Event.Kind == tcp.KindState {
+		return append(dst, ", pid ?"...)
+	}
+	return dst
+}
+
+func appendTask(dst []byte, t *tcp.Task) []byte {
+	dst = strconv.AppendUint(dst, uint64(t.PID), 10)
+	dst = appendASCII(append(dst, " ("...), t.Name())
+	return append(dst, ')')
+}
