@@ -19,6 +19,9 @@ type dissection struct {
 	proto string // the layer at work
 	cut   bool
 	ran   string // the layer that ran out
+
+	segment tcpHeader // at hand; here, for it would escape to the heap elsewhere
+	option  tcpOption
 }
 
 func (d *dissection) begin(dst, frame []byte) {

@@ -29,7 +29,8 @@ func (d *dissection) tcp(off int, length uint32, iph int, fragmented bool) {
 		d.truncated()
 		return
 	}
-	h := tcpHeader{off: off, size: int(d.f[off+12]>>4) * 4}
+	h := &d.segment
+	*h = tcpHeader{off: off, size: int(d.f[off+12]>>4) * 4}
 	h.payload = length - uint32(h.size)
 	switch {
 	case h.size < 20:
@@ -38,9 +39,9 @@ func (d *dissection) tcp(off int, length uint32, iph int, fragmented bool) {
 		d.put(" - too short, < 20]")
 	case d.opts.Quiet:
 		d.dec("tcp ", h.payload)
-		d.tcpTooLong(&h, length)
+		d.tcpTooLong(h, length)
 	default:
-		d.tcpSegment(&h, length, iph, fragmented)
+		d.tcpSegment(h, length, iph, fragmented)
 	}
 }
 

@@ -55,12 +55,13 @@ const (
 // tcpOptions prints the options. It reports false where they end the line.
 func (d *dissection) tcpOptions(h *tcpHeader) bool {
 	d.put(", options [")
-	o := tcpOption{at: h.off + 20, left: h.size - 20}
+	o := &d.option
+	*o = tcpOption{at: h.off + 20, left: h.size - 20}
 	for first := true; o.left > 0; first = false {
 		if !first {
 			d.put(",")
 		}
-		used, end := d.tcpOption(h, &o)
+		used, end := d.tcpOption(h, o)
 		if d.cut {
 			return false
 		}
