@@ -21,8 +21,8 @@ static __always_inline bool is_ordinary(unsigned long long *ctx, __u32 reason)
 		return true;
 	if (drop_ignored[reason & (MAX_REASONS - 1)])
 		return true;
-	/* A segment that a TIME_WAIT or request socket has eaten is freed like this. */
-	return reason == DROP_NOT_SPECIFIED && drop_tells_socket && argument(ctx, 3);
+	/* A segment that a TIME_WAIT or request socket has eaten is freed like this; without rx_sk nobody can tell. */
+	return reason == DROP_NOT_SPECIFIED && (!drop_tells_socket || argument(ctx, 3));
 }
 
 /* full_tcp_socket: skb->sk may be NULL, a request or a timewait socket; only a full one has the rest. */

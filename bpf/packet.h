@@ -79,8 +79,12 @@ static __always_inline __u32 copy_linear(struct frame *f, void *src, __u32 linea
 	return n;
 }
 
-/* copy_all fetches paged bytes too: l2 header bytes from src, the rest through a dynptr that starts at skb->data. */
-static __always_inline __u32 copy_all(struct frame *f, struct sk_buff *skb, void *src, __u32 pulled, __be16 vlan)
+/*
+ * copy_all fetches paged bytes too: the link-layer header from src, the rest
+ * through a dynptr that starts at skb->data. A stack frame of its own: no helper
+ * may write where a dynptr has been.
+ */
+static __attribute__((noinline)) __u32 copy_all(struct frame *f, struct sk_buff *skb, void *src, __u32 pulled, __be16 vlan)
 {
 	struct bpf_dynptr ptr;
 	__u64 n = skb->len, at = pulled;
@@ -253,6 +257,14 @@ static __always_inline bool for_us(struct sighting *s)
 	return !a.family || is_local(s->skb, &a);
 }
 
+/* A request socket has no cookie, and its address is not the child's. */
+static __always_inline __u64 owners_cookie(struct sock *owner)
+{
+	if (have_cookie_helper)
+		return owner->__sk_common.skc_cookie.counter;
+	return owner->__sk_common.skc_state == TCP_NEW_SYN_RECV ? 0 : (__u64)owner;
+}
+
 static __always_inline void fill_head(struct event *e, struct sighting *s, __u8 kind, __u32 netns, struct sock *owner)
 {
 	stamp(e, kind);
@@ -260,9 +272,7 @@ static __always_inline void fill_head(struct event *e, struct sighting *s, __u8 
 	e->netns = netns;
 	e->ifindex = s->dev->ifindex;
 	e->wire_len = s->wire;
-	e->cookie = 0;
-	if (owner)
-		e->cookie = have_cookie_helper ? owner->__sk_common.skc_cookie.counter : (__u64)owner;
+	e->cookie = owner ? owners_cookie(owner) : 0;
 	e->pkt_type = PACKET_OUTGOING;
 	if (s->rx)
 		e->pkt_type = BPF_CORE_READ_BITFIELD_PROBED(s->skb, pkt_type);

@@ -22,24 +22,42 @@ static __always_inline bool acts_in_process(int oldstate, int newstate)
 	return false;
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(set_state, struct sock *sk, int oldstate, int newstate)
-{
-	struct event *e;
-	bool process;
-	__u32 inum;
+/*
+ * LISTEN->SYN_RECV is traced on the child while it is being cloned. Before 6.15
+ * (and again in 7.x) it has no remote end yet, and up to 6.12 its listener's
+ * cookie: such a transition is kept back until the child's next one, which
+ * follows within the same segment, and both are told then.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64); /* address of the child */
+	__type(value, __u64); /* when it happened, CLOCK_MONOTONIC */
+} children SEC(".maps");
 
-	if (sk->sk_protocol != IPPROTO_TCP)
-		return 0;
-	inum = sk->__sk_common.skc_net.net->ns.inum;
-	if (!netns_wanted(inum))
-		return 0;
-	process = acts_in_process(oldstate, newstate);
-	e = process ? reserve(EV_STATE, EVENT_NAME) : reserve(EV_STATE, EVENT_TUPLE);
+/* Has any child been kept back? Then every SYN_RECV has to be looked up. */
+bool kept_children = false;
+
+static __always_inline void keep_child(struct sock *sk)
+{
+	__u64 key = (__u64)sk, now = bpf_ktime_get_ns();
+
+	kept_children = true;
+	bpf_map_update_elem(&children, &key, &now, 0);
+}
+
+/* emit_state writes one transition; time 0 is now. */
+static __always_inline void emit_state(struct sock *sk, int oldstate, int newstate, __u32 netns, __u64 time)
+{
+	bool process = acts_in_process(oldstate, newstate);
+	struct event *e = process ? reserve(EV_STATE, EVENT_NAME) : reserve(EV_STATE, EVENT_TUPLE);
+
 	if (!e)
-		return 0;
+		return;
+	if (time)
+		e->time = time;
 	e->cookie = cookie_of(sk);
-	e->netns = inum;
+	e->netns = netns;
 	fill_tuple_direct(e, sk);
 	e->sport = local_port(sk, e->sport);
 	e->oldstate = oldstate;
@@ -48,6 +66,35 @@ int BPF_PROG(set_state, struct sock *sk, int oldstate, int newstate)
 	if (process)
 		fill_task(e);
 	submit(e);
+}
+
+static __always_inline void tell_child(struct sock *sk, __u32 netns)
+{
+	__u64 key = (__u64)sk, *time = bpf_map_lookup_elem(&children, &key);
+
+	if (!time)
+		return;
+	emit_state(sk, TCP_LISTEN, TCP_SYN_RECV, netns, *time);
+	bpf_map_delete_elem(&children, &key);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(set_state, struct sock *sk, int oldstate, int newstate)
+{
+	__u32 netns;
+
+	if (sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	netns = sk->__sk_common.skc_net.net->ns.inum;
+	if (!netns_wanted(netns))
+		return 0;
+	if (oldstate == TCP_LISTEN && newstate == TCP_SYN_RECV && !sk->__sk_common.skc_dport) {
+		keep_child(sk);
+		return 0;
+	}
+	if (oldstate == TCP_SYN_RECV && kept_children)
+		tell_child(sk, netns);
+	emit_state(sk, oldstate, newstate, netns, 0);
 	return 0;
 }
 

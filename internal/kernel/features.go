@@ -92,6 +92,9 @@ func (f *features) notes() []string {
 	if !f.dropReason {
 		out = append(out, "kfree_skb gives no reason before 5.17: drops are not told from ordinary frees and are left out")
 	}
+	if f.dropReason && !f.dropSock {
+		out = append(out, "kfree_skb does not name the receiving socket before 6.11: drops without a reason (NOT_SPECIFIED) are left out")
+	}
 	if !f.resetReason {
 		out = append(out, "tcp_send_reset gives no reason, and is silent without a socket, before 6.10")
 	}

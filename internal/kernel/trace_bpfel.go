@@ -88,6 +88,7 @@ type traceFrame struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	traceMapChildren              = "children"
 	traceMapDevices               = "devices"
 	traceMapEvents                = "events"
 	traceMapFrames                = "frames"
@@ -112,6 +113,7 @@ const (
 	traceVarHaveCookieHelper      = "have_cookie_helper"
 	traceVarHaveDynptr            = "have_dynptr"
 	traceVarKeepQuotes            = "keep_quotes"
+	traceVarKeptChildren          = "kept_children"
 	traceVarKindForBtf            = "kind_for_btf"
 	traceVarLost                  = "lost"
 	traceVarNetnsCount            = "netns_count"
@@ -187,9 +189,10 @@ type traceProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type traceMapSpecs struct {
-	Devices *ebpf.MapSpec `ebpf:"devices"`
-	Events  *ebpf.MapSpec `ebpf:"events"`
-	Frames  *ebpf.MapSpec `ebpf:"frames"`
+	Children *ebpf.MapSpec `ebpf:"children"`
+	Devices  *ebpf.MapSpec `ebpf:"devices"`
+	Events   *ebpf.MapSpec `ebpf:"events"`
+	Frames   *ebpf.MapSpec `ebpf:"frames"`
 }
 
 // traceVariableSpecs contains global variables before they are loaded into the kernel.
@@ -207,6 +210,7 @@ type traceVariableSpecs struct {
 	HaveCookieHelper      *ebpf.VariableSpec `ebpf:"have_cookie_helper"`
 	HaveDynptr            *ebpf.VariableSpec `ebpf:"have_dynptr"`
 	KeepQuotes            *ebpf.VariableSpec `ebpf:"keep_quotes"`
+	KeptChildren          *ebpf.VariableSpec `ebpf:"kept_children"`
 	KindForBtf            *ebpf.VariableSpec `ebpf:"kind_for_btf"`
 	Lost                  *ebpf.VariableSpec `ebpf:"lost"`
 	NetnsCount            *ebpf.VariableSpec `ebpf:"netns_count"`
@@ -244,13 +248,15 @@ func (o *traceObjects) Close() error {
 //
 // It can be passed to loadTraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type traceMaps struct {
-	Devices *ebpf.Map `ebpf:"devices"`
-	Events  *ebpf.Map `ebpf:"events"`
-	Frames  *ebpf.Map `ebpf:"frames"`
+	Children *ebpf.Map `ebpf:"children"`
+	Devices  *ebpf.Map `ebpf:"devices"`
+	Events   *ebpf.Map `ebpf:"events"`
+	Frames   *ebpf.Map `ebpf:"frames"`
 }
 
 func (m *traceMaps) Close() error {
 	return _TraceClose(
+		m.Children,
 		m.Devices,
 		m.Events,
 		m.Frames,
@@ -272,6 +278,7 @@ type traceVariables struct {
 	HaveCookieHelper      *ebpf.Variable `ebpf:"have_cookie_helper"`
 	HaveDynptr            *ebpf.Variable `ebpf:"have_dynptr"`
 	KeepQuotes            *ebpf.Variable `ebpf:"keep_quotes"`
+	KeptChildren          *ebpf.Variable `ebpf:"kept_children"`
 	KindForBtf            *ebpf.Variable `ebpf:"kind_for_btf"`
 	Lost                  *ebpf.Variable `ebpf:"lost"`
 	NetnsCount            *ebpf.Variable `ebpf:"netns_count"`
