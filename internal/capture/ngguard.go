@@ -49,6 +49,15 @@ func (g *ngGuard) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// reason is why the parser failed with err: what the guard found, if it did,
+// which the parser may have taken for a clean end.
+func (g *ngGuard) reason(err error) error {
+	if g.failed != nil && g.failed != io.EOF {
+		return g.failed
+	}
+	return err
+}
+
 // nextBlock checks the block ahead and lets it through, or skips it.
 func (g *ngGuard) nextBlock() error {
 	head, err := g.in.Peek(12)

@@ -16,6 +16,7 @@ import (
 // ngFile is the newer format: several devices, each with its link type.
 type ngFile struct {
 	r     *pcapgo.NgReader
+	guard *ngGuard
 	first tcp.LinkType
 
 	// The first packet is read when the file is opened, for its link type:
@@ -26,14 +27,15 @@ type ngFile struct {
 }
 
 func newNG(in *bufio.Reader) (*ngFile, error) {
-	r, err := pcapgo.NewNgReader(&ngGuard{in: in}, pcapgo.NgReaderOptions{WantMixedLinkType: true})
+	guard := &ngGuard{in: in}
+	r, err := pcapgo.NewNgReader(guard, pcapgo.NgReaderOptions{WantMixedLinkType: true})
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return nil, errTruncated
 	}
 	if err != nil {
 		return nil, err
 	}
-	f := &ngFile{r: r, first: tcp.LinkEthernet}
+	f := &ngFile{r: r, guard: guard, first: tcp.LinkEthernet}
 	f.aheadErr = f.read(&f.ahead)
 	f.hasAhead = true
 	if device, err := r.Interface(0); err == nil {
@@ -58,7 +60,7 @@ func (f *ngFile) read(ev *tcp.Event) error {
 	ev.Kind = tcp.KindPacket
 	frame, ci, opts, err := f.r.ZeroCopyReadPacketDataWithOptions()
 	if err != nil {
-		return err
+		return f.guard.reason(err)
 	}
 	device, err := f.r.Interface(ci.InterfaceIndex)
 	if err != nil {
