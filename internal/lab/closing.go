@@ -12,7 +12,7 @@ const (
 var closing = []Scenario{
 	{
 		Name: "close-server-first", Port: 7704, act: closeServerFirst,
-		About: "orderly close: the server closes, then the client",
+		About: "the server closes, then the client",
 		Story: Story{
 			Client: clientOpens.then(closesLast...), Server: serverOpens.then(closesFirst...), Listener: true,
 			Standing: Standing{Client: tcp.CloseWait, Server: tcp.FinWait2},
@@ -21,7 +21,7 @@ var closing = []Scenario{
 	},
 	{
 		Name: "close-client-first", Port: 7705, act: closeClientFirst,
-		About: "orderly close: the client closes, then the server",
+		About: "the client closes, then the server",
 		Story: Story{
 			Client: clientOpens.then(closesFirst...), Server: serverOpens.then(closesLast...), Listener: true,
 			Standing: Standing{Client: tcp.FinWait2, Server: tcp.CloseWait},
@@ -30,7 +30,7 @@ var closing = []Scenario{
 	},
 	{
 		Name: "fin-wait1", Port: 7706, act: finWait1,
-		About: "the server closes, the client's firewall drops the FIN",
+		About: "the client's firewall drops the server's FIN",
 		Story: Story{
 			Client: clientOpens.then(closesLast...), Server: serverOpens.then(closesFirst...), Listener: true,
 			Standing: Standing{Client: tcp.Established, Server: tcp.FinWait1},
@@ -43,7 +43,7 @@ var closing = []Scenario{
 	},
 	{
 		Name: "fin-wait2", Port: 7707, act: finWait2,
-		About: "FIN_WAIT2 and CLOSE_WAIT: the server closes, the client does not",
+		About: "the server closes, the client does not",
 		Story: Story{
 			Client: clientOpens.then(closesLast...), Server: serverOpens.then(closesFirst...), Listener: true,
 			Standing: Standing{Client: tcp.CloseWait, Server: tcp.FinWait2},
@@ -79,7 +79,7 @@ var closing = []Scenario{
 	},
 	{
 		Name: "time-wait", Port: 7710, act: timeWait,
-		About: "a full close leaves TIME_WAIT with who closed first",
+		About: "who closes first is left in TIME_WAIT",
 		Story: Story{
 			Client: clientOpens.then(closesFirst...), Server: serverOpens.then(closesLast...), Listener: true,
 			Standing: Standing{Client: tcp.TimeWait},
@@ -88,7 +88,7 @@ var closing = []Scenario{
 	},
 	{
 		Name: "keepalive-timeout", Port: 7711, act: keepaliveTimeout,
-		About: "nginx closes an idle HTTP connection (keepalive_timeout)",
+		About: "nginx closes an idle HTTP connection",
 		Story: Story{
 			Client: clientOpens.then(closesLast...), Server: serverOpens.then(closesFirst...), Listener: true,
 			Standing: Standing{Client: tcp.CloseWait, Server: tcp.FinWait2},

@@ -12,7 +12,7 @@ import (
 var refusing = []Scenario{
 	{
 		Name: "local-output-drop", Port: 7719, act: localOutputDrop,
-		About: "the client's own firewall drops its SYN: nothing on the wire",
+		About: "the client's own firewall drops its SYN",
 		Story: Story{
 			Client: Path{tcp.Close, tcp.SynSent, tcp.Close}, Listener: true,
 			Standing:    Standing{Client: tcp.SynSent},
@@ -25,12 +25,12 @@ var refusing = []Scenario{
 	},
 	{
 		Name: "icmp-unreachable", Port: 7720, act: rejected(RejectHostUnreachable),
-		About: "the server's firewall answers ICMP host unreachable",
+		About: "a firewall answers ICMP host unreachable",
 		Story: icmpStory(unix.EHOSTUNREACH, unix.EHOSTUNREACH),
 	},
 	{
 		Name: "icmp-prohibited", Port: 7721, act: rejected(RejectProhibited),
-		About: "the server's firewall answers ICMP administratively prohibited",
+		About: "a firewall answers ICMP prohibited",
 		Story: icmpStory(unix.EHOSTUNREACH, unix.EACCES),
 	},
 }
@@ -50,17 +50,17 @@ func icmpStory(errno4, errno6 unix.Errno) Story {
 var translating = []Scenario{
 	{
 		Name: "dnat-client", Port: 7722, Topology: Pair, act: translated(Client, Output),
-		About: "the client's own firewall translates the server's address",
+		About: "the client's firewall translates (DNAT)",
 		Story: translatedStory(true),
 	},
 	{
 		Name: "dnat-router", Port: 7723, Topology: Routed, act: translated(Router, Prerouting),
-		About: "a router translates the server's address",
+		About: "a router translates (DNAT)",
 		Story: translatedStory(false),
 	},
 	{
 		Name: "dnat-server", Port: 7724, Topology: Pair, act: translated(Server, Prerouting),
-		About: "the server's own firewall translates its address",
+		About: "the server's firewall translates (DNAT)",
 		Story: translatedStory(false),
 	},
 }

@@ -16,6 +16,9 @@ import (
 var kernelTracer *tracer
 
 func TestMain(m *testing.M) {
+	if how := os.Getenv(victimVar); how != "" {
+		victim(how)
+	}
 	flag.Parse()
 	// Scenarios wait for the kernel's timers most of the time.
 	if err := flag.Set("test.parallel", "8"); err != nil {

@@ -128,7 +128,12 @@ func (r router) addDefault(via netip.Addr) error {
 }
 
 func anywhere(a netip.Addr) *net.IPNet {
-	return &net.IPNet{IP: make(net.IP, a.BitLen()/8), Mask: make(net.IPMask, a.BitLen()/8)}
+	return ipNet(netip.PrefixFrom(a, 0))
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	p = p.Masked()
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
 // wire joins two hosts. The pair is made in the first host's namespace, so

@@ -24,7 +24,7 @@ var dying = []Scenario{
 	},
 	{
 		Name: "abort", Port: 7713, act: abort,
-		About: "the client aborts (SO_LINGER 0): a RST ends the connection",
+		About: "the client aborts by a RST (SO_LINGER 0)",
 		Story: Story{
 			Client: clientOpens.then(tcp.Close), Server: serverOpens.then(tcp.Close), Listener: true,
 			Standing:    Standing{Client: tcp.Established, Server: tcp.Established},
@@ -39,7 +39,7 @@ var dying = []Scenario{
 	},
 	{
 		Name: "reset-unread", Port: 7714, act: resetUnread,
-		About: "the server closes with unread data: a RST instead of a FIN",
+		About: "closing with unread data: a RST, not a FIN",
 		Story: Story{
 			Client: clientOpens.then(tcp.Close), Server: serverOpens.then(tcp.Close), Listener: true,
 			Standing:    Standing{Client: tcp.Established, Server: tcp.Established},
@@ -54,7 +54,7 @@ var dying = []Scenario{
 	},
 	{
 		Name: "keepalive-death", Port: 7715, act: keepaliveDeath,
-		About: "the server is cut off: the client's keepalive gives up",
+		About: "the peer is cut off: keepalive gives up",
 		Story: Story{
 			Client: clientOpens.then(tcp.Close), Server: serverOpens.then(tcp.FinWait1, tcp.Close), Listener: true,
 			Standing:    Standing{Server: tcp.Established},
@@ -74,7 +74,7 @@ var dying = []Scenario{
 var losing = []Scenario{
 	{
 		Name: "retransmit", Port: 7716, act: retransmit,
-		About: "a segment is lost twice: retransmission time-outs (RTO)",
+		About: "a segment is lost twice: time-outs (RTO)",
 		Story: Story{
 			Client: clientOpens.then(closesFirst...), Server: serverOpens.then(closesLast...), Listener: true,
 			Standing: Standing{Client: tcp.Established, Server: tcp.Established},

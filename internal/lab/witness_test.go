@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -234,4 +235,46 @@ func eventually(t *testing.T, what string, ask func() bool) {
 		case <-tick.C:
 		}
 	}
+}
+
+// snmp reads a counter of a host's network stack, as nstat does.
+func snmp(t *testing.T, h *Host, group, name string) uint64 {
+	t.Helper()
+	var text []byte
+	err := h.Within(func() error {
+		for _, file := range []string{"snmp", "netstat"} {
+			b, err := os.ReadFile("/proc/thread-self/net/" + file)
+			if err != nil {
+				return err
+			}
+			text = append(text, b...)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		words := strings.Fields(line)
+		if words[0] != group+":" {
+			continue
+		}
+		if names == nil {
+			names = words
+			continue
+		}
+		var n uint64
+		if i := slices.Index(names, name); i > 0 {
+			fmt.Sscan(words[i], &n)
+			return n
+		}
+	}
+	t.Fatalf("the kernel has no counter %s %s", group, name)
+	return 0
+}
+
+// hostCommand runs a tool outside the lab.
+func hostCommand(t *testing.T, args ...string) *exec.Cmd {
+	return exec.CommandContext(t.Context(), args[0], args[1:]...)
 }

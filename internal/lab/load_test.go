@@ -1,0 +1,77 @@
+package lab
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestLoad counts the connections of every kind of load by the kernel's own
+// counters: what the load says it did is what was done.
+func TestLoad(t *testing.T) {
+	const conns = 250
+	for _, wire := range []bool{false, true} {
+		for _, f := range Families {
+			for _, kind := range CloseKinds {
+				name := fmt.Sprintf("%s/%s/%s", map[bool]string{true: "veth", false: "lo"}[wire], f, kind)
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					l := newLab(t, Options{})
+					opt := LoadOptions{Conns: conns, Bytes: 200, Close: kind, Family: f, Workers: 2, Steer: true}
+					if wire {
+						opt.Server = l.Host(Server)
+					}
+					checkLoad(t, l, opt)
+				})
+			}
+		}
+	}
+}
+
+func checkLoad(t *testing.T, l *Lab, opt LoadOptions) {
+	res, err := Load(t.Context(), l.Host(Client), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Conns != opt.Conns {
+		t.Errorf("the load made %d connections, it was to make %d", res.Conns, opt.Conns)
+	}
+	server := l.Host(Client)
+	if opt.Server != nil {
+		server = opt.Server
+	}
+	opened := snmp(t, l.Host(Client), "Tcp", "ActiveOpens")
+	accepted := snmp(t, server, "Tcp", "PassiveOpens")
+	if opened != opt.Conns || accepted != opt.Conns {
+		t.Errorf("the kernel counts %d connections opened and %d accepted, not %d", opened, accepted, opt.Conns)
+	}
+	// With steering, a FIN that crosses the reset is answered by one more.
+	resets := snmp(t, l.Host(Client), "Tcp", "OutRsts")
+	if opt.Close == CloseRST && resets < opt.Conns || opt.Close != CloseRST && resets != 0 {
+		t.Errorf("the kernel counts %d resets sent by the client's host", resets)
+	}
+}
+
+// TestLoadBySeconds: a duration bounds a load too.
+func TestLoadBySeconds(t *testing.T) {
+	l := newLab(t, Options{})
+	res, err := Load(t.Context(), l.Host(Client), LoadOptions{Duration: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Conns == 0 || res.Elapsed < 200*time.Millisecond || res.CPU == 0 {
+		t.Errorf("strange result: %+v", res)
+	}
+	if s := res.String(); !strings.HasPrefix(s, fmt.Sprintf("conns %d conns/s ", res.Conns)) {
+		t.Errorf("the result prints as %q", s)
+	}
+}
+
+// TestLoadNeedsAnEnd: a load without a bound is refused.
+func TestLoadNeedsAnEnd(t *testing.T) {
+	l := newLab(t, Options{})
+	if _, err := Load(t.Context(), l.Host(Client), LoadOptions{}); err == nil {
+		t.Error("a load without end was accepted")
+	}
+}
