@@ -37,9 +37,8 @@ type options struct {
 }
 
 const usageHead = `usage: tcpstory [trace] [flags] [filter expression]
-
-Every TCP state transition of this host next to the packets that the filter
-expression (pcap-filter(7)) selects, in one order, on one clock.
+Every TCP state transition of this host next to the packets that the filter,
+a pcap-filter(7) expression, selects: in one order, on one clock.
 
 `
 
@@ -50,31 +49,31 @@ func (o *options) flags() *pflag.FlagSet {
 	f := pflag.NewFlagSet("tcpstory", pflag.ContinueOnError)
 	f.SortFlags = false
 	f.Usage = func() {}
-	f.StringVarP(&o.device, "interface", "i", "", "only `IFACE` of this namespace, or any; forwarded packets too")
-	f.BoolVarP(&o.list, "list-interfaces", "D", false, "list the interfaces and exit")
+	f.StringVarP(&o.device, "interface", "i", "", "only `IFACE` (or any) of this namespace; what it forwards too")
+	f.BoolVarP(&o.list, "list-interfaces", "D", false, "list the interfaces")
 	f.IntVarP(&o.count, "count", "c", 0, "stop after `N` packets (events with --no-packets)")
-	f.StringVarP(&o.direction, "direction", "Q", "inout", "packets `in|out|inout` (also -P)")
+	f.StringVarP(&o.direction, "direction", "Q", "inout", "packets that go `in|out|inout` (also -P)")
 	f.StringVarP(&o.direction, "direction-bsd", "P", "inout", "")
-	f.IntVarP(&o.snaplen, "snapshot-length", "s", kernel.DefaultSnaplen, "keep `N` bytes of a packet, 0: the most there can be")
-	f.StringVarP(&o.write, "write", "w", "", "write packets to pcap `FILE` (- stdout), print none")
-	f.StringVarP(&o.read, "read", "r", "", "read packets from pcap `FILE` (- stdin), no kernel side")
-	f.CountVarP(&o.stamp, "time", "t", "time: -t none -tt epoch -ttt delta -tttt date -ttttt since start")
-	f.CountVarP(&o.verbose, "verbose", "v", "more of each packet")
+	f.IntVarP(&o.snaplen, "snapshot-length", "s", kernel.DefaultSnaplen, fmt.Sprintf("keep `N` bytes of a packet (%d; 0: %d, the most)", kernel.DefaultSnaplen, kernel.MaxSnaplen))
+	f.StringVarP(&o.write, "write", "w", "", "write the packets to pcap `FILE` (- standard output) instead")
+	f.StringVarP(&o.read, "read", "r", "", "packets from pcap or pcapng `FILE` (- standard input)")
+	f.CountVarP(&o.stamp, "time", "t", "-t no time, -tt epoch, -ttt delta, -tttt date, -ttttt elapsed")
+	f.CountVarP(&o.verbose, "verbose", "v", "more of each packet (-vv)")
 	f.BoolVarP(&o.quiet, "quick", "q", false, "less of each packet")
 	f.BoolVarP(&o.absolute, "absolute-tcp-sequence-numbers", "S", false, "absolute sequence numbers")
 	f.BoolVarP(&o.link, "link-header", "e", false, "the link-layer header too")
 	f.BoolVarP(&o.number, "number", "#", false, "number the packets")
-	f.CountP("numeric", "n", "names are never looked up: accepted, and always so")
+	f.CountP("numeric", "n", "names are never looked up, with it or without")
 	f.BoolVarP(&o.lined, "line-buffered", "l", false, "write each line at once")
 	f.BoolVar(&o.noPackets, "no-packets", false, "the kernel's side only")
-	f.BoolVar(&o.noStates, "no-states", false, "packets only, in tcpdump's lines")
+	f.BoolVar(&o.noStates, "no-states", false, "the packets only, in tcpdump's lines")
 	f.BoolVar(&o.json, "json", false, "one JSON object a line")
-	f.StringVar(&o.view, "view", "auto", "`auto|columns|lines`: auto is columns on a terminal")
-	f.StringSliceVar(&o.netns, "netns", nil, "only network namespace `NAME|PATH|PID` (again for more)")
-	f.IntVar(&o.ring, "ring", kernel.DefaultRingSize, "`BYTES` of the ring buffer, a power of two")
+	f.StringVar(&o.view, "view", "auto", "as `columns` or lines; auto: columns on a terminal")
+	f.StringSliceVar(&o.netns, "netns", nil, "only network namespace `NAME`, or PATH, or PID (repeatable)")
+	f.IntVar(&o.ring, "ring", kernel.DefaultRingSize, "ring buffer of `BYTES`, a power of two (8 MiB)")
 	f.BoolVarP(&o.help, "help", "h", false, "this text")
 	f.BoolVar(&o.version, "version", false, "print the version")
-	for _, hidden := range []string{"direction-bsd", "numeric", "version"} {
+	for _, hidden := range []string{"direction-bsd", "number", "help", "version"} {
 		_ = f.MarkHidden(hidden)
 	}
 	return f
@@ -120,6 +119,23 @@ var directions = map[string]struct{ noIn, noOut bool }{
 	"inout": {}, "in": {noOut: true}, "out": {noIn: true},
 }
 
+// usage lists the flags by their short names, tcpdump's, a line each.
 func (o *options) usage(f *pflag.FlagSet) string {
-	return usageHead + f.FlagUsagesWrapped(80)
+	var b strings.Builder
+	b.WriteString(usageHead)
+	f.VisitAll(func(flag *pflag.Flag) {
+		if flag.Hidden {
+			return
+		}
+		name := "--" + flag.Name
+		if flag.Shorthand != "" {
+			name = "-" + flag.Shorthand
+		}
+		value, text := pflag.UnquoteUsage(flag)
+		if flag.Value.Type() == "bool" || flag.Value.Type() == "count" {
+			value = ""
+		}
+		fmt.Fprintf(&b, "  %-19s %s\n", strings.TrimSpace(name+" "+value), text)
+	})
+	return b.String()
 }
