@@ -62,6 +62,9 @@ type Conn struct {
 
 	out, in fin // the FINs that this end sent and received
 
+	minisock bool // the kernel has handed the connection to a timewait minisock
+	waits    bool // that is in TIME_WAIT, as was told
+
 	synSeq  uint32 // initial sequence number, when haveSyn
 	haveSyn bool
 

@@ -120,18 +120,29 @@ func (t *Table) transition(s *Step, c *Conn) {
 	}
 	c.State = ev.New
 	if ev.New == tcp.Close {
-		s.TimeWait = entersTimeWait(c, ev)
+		c.minisock = handsOver(ev)
+		s.TimeWait = c.entersTimeWait()
 		t.end(c, ev.Time)
 	}
 }
 
-// entersTimeWait infers what the kernel does not trace. It is sure of it: the
-// peer's FIN is only acknowledged when it was taken in order (and that ACK leaves
-// before the transition is traced), and nothing else leads to CLOSE from these
-// states without an error or a process that aborts.
-func entersTimeWait(c *Conn, ev *tcp.Event) bool {
-	return (ev.Old == tcp.FinWait2 || ev.Old == tcp.Closing) && ev.Errno == 0 && !ev.Task.Known() &&
-		c.in.acked && c.out.acked
+// handsOver reports whether a →CLOSE is the hand-over to a timewait minisock,
+// which waits for the peer's FIN first where the socket was an orphan in
+// FIN_WAIT2. Nothing else leads to CLOSE from these states without an error or a
+// process that aborts.
+func handsOver(ev *tcp.Event) bool {
+	return (ev.Old == tcp.FinWait2 || ev.Old == tcp.Closing) && ev.Errno == 0 && !ev.Task.Known()
+}
+
+// entersTimeWait infers, once, what the kernel does not trace: the minisock is in
+// TIME_WAIT when both FINs are acknowledged. The peer's is only acknowledged when
+// it was taken in order, and that ACK leaves before the hand-over is traced.
+func (c *Conn) entersTimeWait() bool {
+	if !c.minisock || c.waits || !c.in.acked || !c.out.acked {
+		return false
+	}
+	c.waits = true
+	return true
 }
 
 // learn completes c's tuple when f does. fresh: the connection begins here, so

@@ -138,6 +138,7 @@ func (t *Table) seen(s *Step, c *Conn) {
 	}
 	if s.Outgoing {
 		c.sends(&p.Segment)
+		s.TimeWait = c.entersTimeWait()
 		if p.Loopback && c.Peer != nil {
 			c.Peer.receives(&p.Segment)
 		}

@@ -58,7 +58,7 @@ type Step struct {
 	Translated   bool          // packets: the tuple on the wire is not the socket's (address translation)
 	InStateKnown bool          // InState holds
 	InState      time.Duration // state transitions: how long the socket was in Event.Old
-	TimeWait     bool          // →CLOSE, inferred: both FINs were seen acknowledged, so TIME_WAIT begins
+	TimeWait     bool          // inferred: TIME_WAIT begins with this →CLOSE, or with this ACK of the peer's FIN
 }
 
 // Table knows the connections. It is not safe for concurrent use.

@@ -385,3 +385,22 @@ func TestLateEventsOfAnEndedSocket(t *testing.T) {
 		t.Errorf("%d connections kept", tab.Len())
 	}
 }
+
+// An orphan is handed over in FIN_WAIT2: TIME_WAIT begins with the ACK of the
+// peer's FIN, which a minisock sends.
+func TestOrphanEntersTimeWaitLater(t *testing.T) {
+	for name, ends := range map[string]func(uint16) (*conntest.Socket, *conntest.Socket){
+		"two hosts": conntest.Hosts, "loopback": conntest.SameHost,
+	} {
+		c, v := ends(40000)
+		var when []string
+		for _, w := range apply(t, conn.New(conn.Options{}), conntest.Orphan(c, v)) {
+			if w.TimeWait {
+				when = append(when, w.ev.Kind.String()+" "+w.ev.Packet.Flags.String()+" "+w.Flow.Local.String())
+			}
+		}
+		if len(when) != 1 || when[0] != "packet . "+c.Flow.Local.String() {
+			t.Errorf("%s: TIME_WAIT at %q", name, when)
+		}
+	}
+}

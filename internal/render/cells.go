@@ -136,22 +136,6 @@ func (c *cells) runeWidth(r rune) int {
 	return runewidth.RuneWidth(r)
 }
 
-// nameWidth returns how many columns name would take.
-func (c *cells) nameWidth(b []byte) (w int) {
-	for len(b) > 0 {
-		r, n := utf8.DecodeRune(b)
-		if r < utf8.RuneSelf && r >= ' ' && r != 0x7f {
-			w++
-		} else if rw := c.runeWidth(r); rw > 0 {
-			w += rw
-		} else {
-			w, n = w+4, 1
-		}
-		b = b[n:]
-	}
-	return w
-}
-
 // style is one of the ways in which text can stand out.
 type style string
 

@@ -159,7 +159,7 @@ func endLetter(c *conn.Conn) string {
 		return "c"
 	case c.Role == conn.RoleServer:
 		return "s"
-	case c.Role == conn.RoleListener || c.Peer == nil:
+	case c.Role == conn.RoleListener || !c.Flow.Local.IsValid() || !c.Flow.Remote.IsValid():
 		return ""
 	case c.Flow.Local.Compare(c.Flow.Remote) < 0:
 		return "a"

@@ -67,7 +67,7 @@ func TestHeadingComesBack(t *testing.T) {
 	first, second := conntest.Whole(a, av), conntest.Whole(b, bv)
 	list := []*conntest.Story{first, second, second, second, second, second, second, first}
 	out := tell(t, columns(ColumnsOptions{Width: 80}), list...)
-	if n := strings.Count(out, "\n#1  c 10.77.0.1.40000 > s 10.77.0.2.80\n"); n != 1 {
+	if n := strings.Count(out, "\n#1  c 10.77.0.1.40000 (nc/1234) > s 10.77.0.2.80\n"); n != 1 {
 		t.Errorf("%d headings of the first conversation's first use\n%s", n, out)
 	}
 }

@@ -42,11 +42,15 @@ func (v *Columns) process(s *conn.Step) {
 			return
 		}
 	}
-	room := v.lay.move - v.lay.process - 1 - len("/") - digits(uint64(t.PID))
-	c.name(t.Name(), room)
-	c.text("/")
-	c.uint(uint64(t.PID))
+	v.task(t, v.lay.move-v.lay.process-1)
 	c.plain()
+}
+
+// task appends "COMM/PID" in at most room columns, at the name's expense.
+func (v *Columns) task(t *tcp.Task, room int) {
+	v.c.name(t.Name(), room-len("/")-digits(uint64(t.PID)))
+	v.c.text("/")
+	v.c.uint(uint64(t.PID))
 }
 
 func (v *Columns) transition(s *conn.Step) {
@@ -71,8 +75,15 @@ func (v *Columns) transition(s *conn.Step) {
 		v.errno(ev.Errno)
 	}
 	if s.TimeWait {
-		c.text("now TIME_WAIT")
+		v.timeWait()
 	}
+}
+
+// timeWait appends what was inferred and not traced; hence dim.
+func (v *Columns) timeWait() {
+	v.c.in(styleDim)
+	v.c.text("now TIME_WAIT")
+	v.c.plain()
 }
 
 // stateName shortens the one long name where there is no room.

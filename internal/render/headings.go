@@ -66,14 +66,18 @@ func (v *Columns) heading(s *conn.Step) {
 			left, right = "b ", "a "
 		}
 	}
+	ends := [2]*conn.Conn{c, c.Peer}
+	if c.Role == conn.RoleServer {
+		ends[0], ends[1] = ends[1], ends[0]
+	}
 	v.announce(c.Number, left)
-	v.bothEnds(f, sep, right)
+	v.bothEnds(f, sep, right, ends)
 }
 
 // translation prints what the conversation looks like on the wire.
 func (v *Columns) translation(s *conn.Step) {
 	v.announce(s.Conn.Number, "on the wire ")
-	v.bothEnds(shownFlow(s), glyphBetween, "")
+	v.bothEnds(shownFlow(s), glyphBetween, "", [2]*conn.Conn{})
 }
 
 func (v *Columns) announce(number uint64, what string) {
@@ -85,10 +89,12 @@ func (v *Columns) announce(number uint64, what string) {
 	v.c.text(what)
 }
 
-// bothEnds ends a heading, on a second line where one is too short.
-func (v *Columns) bothEnds(f tcp.Flow, sep glyph, right string) {
+// bothEnds ends a heading with the two addresses, each with its process where
+// that is known; on a second line where one is too short.
+func (v *Columns) bothEnds(f tcp.Flow, sep glyph, right string, ends [2]*conn.Conn) {
 	c := &v.c
 	c.ascii(appendEnd(v.scratch[:0], f.Local, false))
+	v.endTask(ends[0])
 	c.text(" ")
 	c.glyph(sep)
 	v.scratch = appendEnd(append(v.scratch[:0], right...), f.Remote, false)
@@ -100,5 +106,16 @@ func (v *Columns) bothEnds(f tcp.Flow, sep glyph, right string) {
 	}
 	c.text(" ")
 	c.ascii(v.scratch)
+	v.endTask(ends[1])
 	v.buf = c.finish()
+}
+
+// endTask appends " (COMM/PID)" of an end's process, if it is known.
+func (v *Columns) endTask(c *conn.Conn) {
+	if c == nil || !c.Task.Known() {
+		return
+	}
+	v.c.text(" (")
+	v.task(&c.Task, v.c.room()-1)
+	v.c.text(")")
 }

@@ -67,6 +67,9 @@ func jsonPlace(o *object, s *conn.Step) {
 	if ev.Kind != tcp.KindState && ev.New != tcp.StateUnknown {
 		o.word(fState, ev.New.String())
 	}
+	if s.TimeWait {
+		o.word(fInferredState, tcp.TimeWait.String())
+	}
 	jsonProcess(o, s)
 }
 
@@ -86,9 +89,6 @@ func jsonState(o *object, s *conn.Step) {
 	o.word(fNewState, s.Event.New.String())
 	if s.InStateKnown {
 		o.micros(fInStateUs, s.InState)
-	}
-	if s.TimeWait {
-		o.word(fInferredState, tcp.TimeWait.String())
 	}
 	if s.Event.Errno != 0 {
 		jsonError(o, s)

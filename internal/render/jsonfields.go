@@ -95,7 +95,7 @@ var JSONFields = [...]JSONField{
 	fOldState:        {"old_state", "string", "state that the socket leaves"},
 	fNewState:        {"new_state", "string", "state that it enters"},
 	fInStateUs:       {"in_state_us", "number", "microseconds spent in old_state; left out for SYN_RECV after LISTEN, which the kernel enters only at the handshake's end"},
-	fInferredState:   {"inferred_state", "string", "TIME_WAIT: it begins at this →CLOSE. The kernel does not trace it; both FINs were seen acknowledged"},
+	fInferredState:   {"inferred_state", "string", "TIME_WAIT: it begins at this →CLOSE, or with this ACK of the other end's FIN. The kernel does not trace it; both FINs were seen acknowledged"},
 	fState:           {"state", "string", "state of the socket, in events that are no transition"},
 	fPid:             {"pid", "integer", "process that did it, where that is certain"},
 	fTid:             {"tid", "integer", "its thread"},

@@ -7,24 +7,30 @@ import (
 	"tcpstory/internal/tcp"
 )
 
-// Kernel events as lines, beside tcpdump's:
-//
-//	TCP LOCAL > REMOTE: FACT
-//
-// where the facts are
-//
-//	State OLD -> NEW[ after N.NNN ms][, error NAME][, TIME_WAIT begins (inferred)], PROCESS
-//	Retransmit KIND[ N][, failed NAME][, SEGMENT][, PROCESS]
-//	Retransmit SYN-ACK[ N]
-//	Reset sent[, reason NAME][, PROCESS]
-//	Reset received[, PROCESS]
-//	Drop[ REASON][, incoming|, outgoing][, SEGMENT][, PROCESS]
-//	Error NAME|0[, PROCESS]
-//
-// SEGMENT is "Flags [..], seq N[:END], length N" with absolute numbers. PROCESS
-// is "pid N (COMM)" for the one that certainly did it, "owner N (COMM)" for the
-// last one that certainly acted on the socket, and "pid ?" where neither is
-// known. LOCAL is always this socket's end. Unknown is "?".
+// LineForm documents how a kind of event reads as a line.
+type LineForm struct {
+	Kind       tcp.Kind
+	Form, Text string
+}
+
+// LineForms are the forms of kernel events in Lines. Each stands behind
+// "TIME TCP LOCAL > REMOTE: ", where LOCAL is always this socket's end, and
+// before the process, if it is known: ", pid N (COMM)" is the one that certainly
+// did it, ", owner N (COMM)" the last one that certainly acted on the socket.
+// Unknown is "?". SEGMENT is "Flags [..], seq N[:END], length N", its numbers
+// absolute.
+var LineForms = [...]LineForm{
+	{tcp.KindState, "State OLD -> NEW[ after N.NNN ms][, error NAME][, TIME_WAIT begins (inferred)]", "a transition, how long the socket was in OLD, and the socket's error"},
+	{tcp.KindRetransmit, "Retransmit SYN|RTO|fast|TLP|loss-recovery|unknown[ N][, failed NAME][, SEGMENT]", "a segment is sent again, or could not be; N time-outs in a row"},
+	{tcp.KindSynAckAgain, "Retransmit SYN-ACK[ N]", "a listener answers a SYN again"},
+	{tcp.KindSendReset, "Reset sent[, reason NAME]", "a RST leaves, and the kernel's reason"},
+	{tcp.KindReceiveReset, "Reset received", "a RST was accepted"},
+	{tcp.KindDrop, "Drop[ REASON][, incoming|, outgoing][, SEGMENT]", "the kernel threw a segment away"},
+	{tcp.KindSocketError, "Error NAME|0", "the socket reports an error to its owner"},
+	{tcp.KindGap, "*** N events lost here: CAUSE[, PROGRAM] ***", "events are missing just before; stands behind the time alone"},
+}
+
+// kernelFacts append what LineForms describe.
 var kernelFacts = [...]func([]byte, *conn.Step) []byte{
 	tcp.KindState:        stateFact,
 	tcp.KindRetransmit:   retransmitFact,
@@ -37,11 +43,11 @@ var kernelFacts = [...]func([]byte, *conn.Step) []byte{
 
 // appendKernel appends a kernel event without time and newline.
 func appendKernel(dst []byte, s *conn.Step) []byte {
-	any := listens(s)
+	listener := listens(s)
 	dst = append(dst, "TCP "...)
-	dst = appendEnd(dst, s.Flow.Local, any)
+	dst = appendEnd(dst, s.Flow.Local, listener)
 	dst = append(dst, " > "...)
-	dst = appendEnd(dst, s.Flow.Remote, any)
+	dst = appendEnd(dst, s.Flow.Remote, listener)
 	dst = append(dst, ": "...)
 	k := s.Event.Kind
 	if int(k) >= len(kernelFacts) || kernelFacts[k] == nil {

@@ -6,7 +6,7 @@ import (
 )
 
 // Lines is the sink for pipes and files: packets are exactly tcpdump's lines,
-// kernel events are lines in the same manner (see kernelFacts), gaps begin with
+// kernel events are lines in the same manner (see LineForms), gaps begin with
 // "***". Everything is printable ASCII.
 type Lines struct {
 	*Writer

@@ -80,6 +80,7 @@ func stories() []*conntest.Story {
 		at(conntest.SameHost, conntest.Aborted, 40004),
 		at(conntest.Hosts, conntest.Unanswered, 40005),
 		translated(40006), oddities(),
+		at(conntest.SameHost, conntest.Orphan, 40007),
 	}
 }
 
@@ -118,6 +119,18 @@ func oddities() *conntest.Story {
 func TestLines(t *testing.T) {
 	golden(t, "lines.txt", tell(t, func(w *Writer) Sink { return NewLines(w, LineOptions{}) }, stories()...))
 	golden(t, "lines-any.txt", tell(t, func(w *Writer) Sink { return NewLines(w, LineOptions{Columns: true}) }, stories()[0]))
+}
+
+func TestLineFormsAreComplete(t *testing.T) {
+	described := map[tcp.Kind]bool{tcp.KindPacket: true}
+	for _, f := range LineForms {
+		described[f.Kind] = f.Form != "" && f.Text != ""
+	}
+	for k := tcp.KindState; k < tcp.KindPort; k++ {
+		if !described[k] {
+			t.Errorf("%v has no form", k)
+		}
+	}
 }
 
 // onlyPrintable fails on the first byte that a terminal could take as anything

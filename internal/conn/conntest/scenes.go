@@ -82,6 +82,27 @@ func Whole(c, v *Socket) *Story {
 	return s
 }
 
+// Orphan is a connection whose client has closed and forgets it before the server
+// closes too; the server's FIN comes twice.
+func Orphan(c, v *Socket) *Story {
+	s := New()
+	fin := Header{Flags: FA, Seq: 5201, Ack: 1202, Window: 508, Options: Stamp}
+	s.State(c, tcp.Established, tcp.FinWait1, By(c.Task))
+	s.crosses(c, v, Header{Flags: FA, Seq: 1201, Ack: 5201, Window: 501, Options: Stamp})
+	s.State(v, tcp.Established, tcp.CloseWait)
+	s.crosses(v, c, Header{Flags: A, Seq: 5201, Ack: 1202, Window: 508, Options: Stamp})
+	s.State(c, tcp.FinWait1, tcp.FinWait2)
+	s.State(c, tcp.FinWait2, tcp.Close)
+	s.Wait(3 * time.Second)
+	s.State(v, tcp.CloseWait, tcp.LastAck, By(v.Task))
+	for range 2 {
+		s.crosses(v, c, fin)
+		s.crosses(c, v, Header{Flags: A, Seq: 1202, Ack: 5202, Window: 501, Options: Stamp}, Forgotten)
+	}
+	s.State(v, tcp.LastAck, tcp.Close)
+	return s
+}
+
 // Refused is a SYN to a port where nobody listens.
 func Refused(c, v *Socket) *Story {
 	s := New()
