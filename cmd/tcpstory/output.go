@@ -22,7 +22,10 @@ func newOutput(e *env, o *options, link tcp.LinkType) (*output, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &output{sink: sink, limit: o.count, packets: !o.noPackets}, nil
+	return &output{
+		sink: sink, limit: o.count, packets: !o.noPackets,
+		summary: render.Summary{PacketsOnly: o.noStates || o.write != ""},
+	}, nil
 }
 
 // newSink is the table of views: what the flags and the terminal choose.
