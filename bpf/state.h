@@ -6,9 +6,11 @@
 /*
  * acts_in_process: the transitions that connect(), listen(), close() and
  * shutdown() make themselves (net/ipv4/tcp.c, inet_connection_sock.c). All
- * others may run in a softirq on top of an innocent task.
+ * others may run in a softirq on top of an innocent task. An open connection
+ * that goes to CLOSE without an error was aborted by its own user: resets and
+ * time-outs set sk_err first.
  */
-static __always_inline bool acts_in_process(int oldstate, int newstate)
+static __always_inline bool acts_in_process(int oldstate, int newstate, int err)
 {
 	switch (newstate) {
 	case TCP_LISTEN:
@@ -17,7 +19,8 @@ static __always_inline bool acts_in_process(int oldstate, int newstate)
 	case TCP_LAST_ACK:
 		return true;
 	case TCP_CLOSE:
-		return oldstate == TCP_LISTEN;
+		return oldstate == TCP_LISTEN || (!err && (oldstate == TCP_SYN_SENT || oldstate == TCP_ESTABLISHED ||
+							    oldstate == TCP_CLOSE_WAIT));
 	}
 	return false;
 }
@@ -49,7 +52,8 @@ static __always_inline void keep_child(struct sock *sk)
 /* emit_state writes one transition; time 0 is now. */
 static __always_inline void emit_state(struct sock *sk, int oldstate, int newstate, __u32 netns, __u64 time)
 {
-	bool process = acts_in_process(oldstate, newstate);
+	int err = sk->sk_err;
+	bool process = acts_in_process(oldstate, newstate, err);
 	struct event *e = process ? reserve(EV_STATE, EVENT_NAME) : reserve(EV_STATE, EVENT_TUPLE);
 
 	if (!e)
@@ -62,7 +66,7 @@ static __always_inline void emit_state(struct sock *sk, int oldstate, int newsta
 	e->sport = local_port(sk, e->sport);
 	e->oldstate = oldstate;
 	e->newstate = newstate;
-	e->err = sk->sk_err;
+	e->err = err;
 	if (process)
 		fill_task(e);
 	submit(e);

@@ -1,14 +1,11 @@
 package render
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 )
-
-var update = flag.Bool("update", false, "write the tables of doc/OUTPUT.md anew")
 
 const outputDoc = "../../doc/OUTPUT.md"
 
