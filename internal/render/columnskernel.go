@@ -46,8 +46,15 @@ func (v *Columns) process(s *conn.Step) {
 	c.plain()
 }
 
-// task appends "COMM/PID" in at most room columns, at the name's expense.
+// task appends "COMM/PID" in at most room columns, at the name's expense; in
+// tight columns, where little of the name would be left, the name alone (the
+// heading has the PID).
 func (v *Columns) task(t *tcp.Task, room int) {
+	whole := len(t.Name()) + len("/") + digits(uint64(t.PID))
+	if !v.lay.roomy && whole > room {
+		v.c.name(t.Name(), room)
+		return
+	}
 	v.c.name(t.Name(), room-len("/")-digits(uint64(t.PID)))
 	v.c.text("/")
 	v.c.uint(uint64(t.PID))
