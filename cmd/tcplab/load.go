@@ -26,10 +26,10 @@ func load(ctx context.Context, args []string, std stdio) error {
 	f.Float64Var(&l.seconds, "seconds", 0, "how long (2, unless --conns is given)")
 	f.Uint64Var(&l.opt.Conns, "conns", 0, "how many connections in all")
 	f.IntVar(&l.opt.Bytes, "bytes", 200, "bytes each way")
-	f.StringVar(&l.close, "close", string(lab.CloseFIN), "fin: the client closes first, four-way; server-fin: the server\ndoes; rst: the client aborts")
+	f.StringVar(&l.close, "close", string(lab.CloseFIN), "fin: the client closes first; server-fin: the\nserver does; rst: the client aborts")
 	f.BoolVarP(&l.four, "ipv4", "4", false, "over IPv4 (the default)")
 	f.BoolVarP(&l.six, "ipv6", "6", false, "over IPv6")
-	f.BoolVar(&l.veth, "veth", false, "between two hosts over veth; otherwise on one host's lo")
+	f.BoolVar(&l.veth, "veth", false, "between two hosts over veth, not on lo")
 	f.IntVar(&l.opt.Workers, "workers", 1, "threads")
 	f.BoolVar(&l.opt.Steer, "rps", false, "receive packet steering over all CPUs")
 	if err := parse(f, args); err != nil {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
@@ -38,6 +39,7 @@ func commands() []command {
 	return []command{
 		{"list", "", "show the scenarios", list},
 		{"run", "NAME|all", "act a scenario out, told step by step", runScenario},
+		{"demo", "[NAME]", "a scenario as tcpstory tells it", demo},
 		{"load", "", "make short connections, as many as possible", load},
 		{"clean", "", "remove what a lab left whose clean-up was killed too", clean},
 	}
@@ -70,7 +72,7 @@ func usage(what string, std stdio) error {
 // report prints an error, in one line, and passes it on.
 func report(err error, std stdio) error {
 	if err != nil && !errors.Is(err, pflag.ErrHelp) {
-		fmt.Fprintf(std.err, "tcplab: %v\n", err)
+		fmt.Fprintf(std.err, "tcplab: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	return err
 }
@@ -86,12 +88,15 @@ func exitStatus(err error) int {
 	}
 }
 
+// screenWidth is what help text must fit, columns.
+const screenWidth = 80
+
 // newFlags makes the flags of a command, with its own help.
 func newFlags(name, args, about string, std stdio) *pflag.FlagSet {
 	f := pflag.NewFlagSet(name, pflag.ContinueOnError)
 	f.SetOutput(io.Discard) // pflag would print errors a second time
 	f.Usage = func() {
-		fmt.Fprintf(std.out, "tcplab %s %s\n%s\n\n%s", name, args, about, f.FlagUsages())
+		fmt.Fprintf(std.out, "%s\n%s\n\n%s", strings.TrimSpace("tcplab "+name+" "+args), about, f.FlagUsagesWrapped(screenWidth))
 	}
 	return f
 }

@@ -26,8 +26,8 @@ func runScenario(ctx context.Context, args []string, std stdio) error {
 	f := newFlags("run", "NAME|all", "Act a scenario out and tell each step. tcplab list shows the names.", std)
 	f.BoolVarP(&opt.four, "ipv4", "4", false, "over IPv4 (the default)")
 	f.BoolVarP(&opt.six, "ipv6", "6", false, "over IPv6 (with -4: over both)")
-	f.BoolVar(&opt.hold, "hold", false, "when the state is reached, wait for Enter (or a signal)")
-	f.StringVar(&opt.command, "command", "", "when the state is reached, run this in a shell; {client} {server}\n{router} stand for the hosts' namespaces, {port} for the port")
+	f.BoolVar(&opt.hold, "hold", false, "when the state is reached, wait for Enter")
+	f.StringVar(&opt.command, "command", "", "when the state is reached, run this in a shell:\n{client} {server} {router} are the namespaces'\nnames, {port} is the port")
 	if err := parse(f, args); err != nil {
 		return err
 	}

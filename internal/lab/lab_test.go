@@ -18,7 +18,7 @@ func TestTopologies(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				s.Topology, s.Port = topology, 7790 // another than the story's own tests look at
+				s.Topology = topology
 				if err := s.Run(t.Context(), l, f); err != nil {
 					t.Error(err)
 				}
@@ -134,7 +134,6 @@ func TestRecoveries(t *testing.T) {
 				t.Fatal(err)
 			}
 			l := newLab(t, Options{})
-			s.Port = 7791
 			if err := s.Run(t.Context(), l, IPv4); err != nil {
 				t.Fatal(err)
 			}

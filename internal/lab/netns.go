@@ -26,6 +26,9 @@ func (n *namespace) path() string { return filepath.Join(namesDir, n.name) }
 // to remove; the caller closes fd.
 func newNamespace(name string) (*namespace, error) {
 	n := &namespace{name: name, fd: netns.None()}
+	if err := shareNames(); err != nil {
+		return nil, fmt.Errorf("make network namespace %s: %w", name, err)
+	}
 	err := visit(func() (err error) {
 		n.fd, err = netns.NewNamed(name)
 		return err
@@ -38,6 +41,40 @@ func newNamespace(name string) (*namespace, error) {
 		return nil, fmt.Errorf("make network namespace %s: %w", name, err)
 	}
 	return n, nil
+}
+
+// shareNames prepares namesDir as "ip netns add" does and leaves it so: a mount
+// of its own, shared. Were it left to a later "ip netns add", that would mount
+// the directory over itself, with our names out of reach below. The lock is
+// the one that iproute2 takes.
+func shareNames() error {
+	if err := os.MkdirAll(namesDir, 0o755); err != nil {
+		return err
+	}
+	dir, err := os.Open(namesDir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+		return fmt.Errorf("lock %s: %w", namesDir, err)
+	}
+	share := func() error { return unix.Mount("", namesDir, "none", unix.MS_SHARED|unix.MS_REC, "") }
+	if err := share(); err != unix.EINVAL { // EINVAL: it is no mount yet
+		return wrap(err, "share "+namesDir)
+	}
+	if err := unix.Mount(namesDir, namesDir, "none", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("mount %s on itself: %w", namesDir, err)
+	}
+	return wrap(share(), "share "+namesDir)
+}
+
+// wrap names the step that failed, if it did.
+func wrap(err error, step string) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", step, err)
 }
 
 // within runs f on a thread that is in the namespace. Sockets that f makes

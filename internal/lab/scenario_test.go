@@ -70,6 +70,7 @@ func TestScenarios(t *testing.T) {
 }
 
 func testScenario(t *testing.T, s Scenario, f Family) {
+	s.Port = kernelTracer.port()
 	var l *Lab
 	stood := false
 	hold := func(_ context.Context, at Standing) error {

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -135,7 +136,19 @@ func mark(t *testing.T, l *Lab, f Family) {
 
 // tracer is an instance of the kernel's own tracer, on a tracefs that is
 // mounted nowhere.
-type tracer struct{ mount, dir int }
+type tracer struct {
+	mount, dir int
+	ports      atomic.Uint32 // how many are taken of this process's range
+}
+
+// portRange is how many ports a process traces. Other tests, and other runs of
+// this one, act the same scenarios at the same time: the tracer shows them too.
+const portRange = 1000
+
+func firstPort() int { return 10_000 + os.Getpid()%20*portRange }
+
+// port is one that no other test uses.
+func (tr *tracer) port() uint16 { return uint16(firstPort()) + uint16(tr.ports.Add(1)%portRange) }
 
 func startTracer() (*tracer, error) {
 	fs, err := unix.Fsopen("tracefs", unix.FSOPEN_CLOEXEC)
@@ -154,6 +167,11 @@ func startTracer() (*tracer, error) {
 		return nil, fmt.Errorf("make a trace instance: %w", err)
 	}
 	if tr.dir, err = unix.Openat(tr.mount, tr.name(), unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return nil, err
+	}
+	lo, hi := firstPort(), firstPort()+portRange
+	only := fmt.Sprintf("(sport >= %d && sport < %d) || (dport >= %d && dport < %d)", lo, hi, lo, hi)
+	if err := tr.write("events/sock/inet_sock_set_state/filter", only); err != nil {
 		return nil, err
 	}
 	return tr, tr.write("events/sock/inet_sock_set_state/enable", "1")
