@@ -2,13 +2,16 @@ package render
 
 var arpHardwareNames = map[uint16]string{
 	1: "Ethernet", 6: "TokenRing", 7: "ArcNet", 15: "FrameRelay",
-	23: "Strip", 24: "IEEE 1394", 19: "ATM", 32: "InfiniBand",
+	23: "Strip", 24: "IEEE 1394", 32: "InfiniBand",
 }
 
 var arpOperationNames = map[uint16]string{
 	1: "Request", 2: "Reply", 3: "Reverse Request", 4: "Reverse Reply",
 	8: "Inverse Request", 9: "Inverse Reply", 10: "NACK Reply",
 }
+
+// arpATM is ATM, whose packets are laid out differently (RFC 2225).
+const arpATM = 19
 
 // arpPacket is where an ARP packet's parts stand (RFC 826).
 type arpPacket struct {
@@ -30,6 +33,10 @@ func (d *dissection) arp(off, length int) {
 		return
 	}
 	hardware, operation := d.u16(off), d.u16(off+6)
+	if hardware == arpATM {
+		d.dec("ARP, ATM, length ", uint32(length))
+		return
+	}
 	a := arpPacket{at: off, protocol: d.u16(off + 2), hlen: int(d.f[off+4]), plen: int(d.f[off+5])}
 	if !d.need(a.targetProto(), a.plen) {
 		return

@@ -156,7 +156,8 @@ func compare(t *testing.T, link tcp.LinkType, samples []sample, flags ...string)
 // undumped takes away the hex dump of what tcpdump does not understand, which
 // the printer does not print.
 func undumped(out string) string {
-	if at := strings.Index(out, "\n\t0x0000: "); at >= 0 && strings.Contains(out, "unknown icmp6 type") {
+	unknown := strings.Contains(out, "unknown icmp6 type") || strings.Contains(out, "unknown unreach code")
+	if at := strings.Index(out, "\n\t0x0000: "); at >= 0 && unknown {
 		return out[:at+1]
 	}
 	return out

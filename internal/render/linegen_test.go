@@ -335,7 +335,7 @@ func (g *generator) udp(f *frame, sum uint64) {
 
 func (g *generator) arp(f *frame) {
 	r := g.r
-	f.put16(pick[uint16](r, 1, 1, 1, 6, 99)).put16(pick[uint16](r, etherIPv4, etherIPv4, etherIPv4, 0x86dd))
+	f.freeze(be16(pick[uint16](r, 1, 1, 1, 6, 99))...).put16(pick[uint16](r, etherIPv4, etherIPv4, etherIPv4, 0x86dd))
 	f.put(6, 4).freeze(be16(pick[uint16](r, 1, 2, 3, 4, 8, 9))...).random(r, 10)
 	if chance(r, 50) {
 		f.put(0, 0, 0, 0, 0, 0)
