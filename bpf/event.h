@@ -27,6 +27,7 @@ enum event_flag {
 	EV_TUPLE = 16,	 /* the record has this part; see below */
 	EV_NAME = 32,
 	EV_SEGMENT = 64,
+	EV_SOFT = 128,	 /* err is sk_err_soft: noted, and fatal only if the connection fails anyway */
 };
 
 /*

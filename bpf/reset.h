@@ -61,6 +61,10 @@ static __always_inline int socket_event(struct sock *sk, __u8 kind)
 	e->sport = local_port(sk, e->sport);
 	e->newstate = BPF_CORE_READ(sk, __sk_common.skc_state);
 	e->err = BPF_CORE_READ(sk, sk_err);
+	if (kind == EV_SOCKET_ERROR && !e->err) {
+		e->err = BPF_CORE_READ(sk, sk_err_soft);
+		e->flags |= EV_SOFT;
+	}
 	submit(e);
 	return 0;
 }

@@ -26,6 +26,7 @@ const (
 	hasTuple   = uint8(traceEventFlagEV_TUPLE)
 	hasName    = uint8(traceEventFlagEV_NAME)
 	hasSegment = uint8(traceEventFlagEV_SEGMENT)
+	isSoft     = uint8(traceEventFlagEV_SOFT)
 )
 
 // Packet types of include/uapi/linux/if_packet.h, as directions.
@@ -86,6 +87,7 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 	if e.Flags&hasTuple != 0 {
 		ev.Flow = flow(e)
 		ev.Errno = e.Err
+		ev.Soft = e.Flags&isSoft != 0
 	}
 	switch ev.Kind {
 	case tcp.KindPacket, tcp.KindPort:

@@ -62,6 +62,7 @@ const (
 	traceEventFlagEV_TUPLE    traceEventFlag = 16
 	traceEventFlagEV_NAME     traceEventFlag = 32
 	traceEventFlagEV_SEGMENT  traceEventFlag = 64
+	traceEventFlagEV_SOFT     traceEventFlag = 128
 )
 
 type traceEventKind uint32

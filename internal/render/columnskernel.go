@@ -211,6 +211,9 @@ func (v *Columns) socketError(s *conn.Step) {
 	v.c.in(styleRed)
 	v.c.text("error ")
 	v.errno(s.Event.Errno)
+	if s.Event.Soft {
+		v.c.text(" (soft)")
+	}
 }
 
 // segmentOf appends which segment a kernel event is about, and where it was

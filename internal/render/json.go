@@ -126,6 +126,7 @@ func jsonError(o *object, s *conn.Step) {
 	if name := errnoName(n); name != "" {
 		o.word(fError, name)
 	}
+	o.when(fSoft, s.Event.Soft)
 }
 
 func jsonGap(o *object, s *conn.Step) {

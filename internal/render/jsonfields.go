@@ -36,6 +36,7 @@ const (
 	fOwnerComm
 	fErrno
 	fError
+	fSoft
 	fRetransmit
 	fRetransmitCount
 	fReason
@@ -104,6 +105,7 @@ var JSONFields = [...]JSONField{
 	fOwnerComm:       {"owner_comm", "string", "its name"},
 	fErrno:           {"errno", "integer", "error of the socket; for a retransmission, of the attempt"},
 	fError:           {"error", "string", "name of errno"},
+	fSoft:            {"soft", "boolean", "errno is a soft error (sk_err_soft): noted, and counts only if the connection fails anyway"},
 	fRetransmit:      {"retransmit", "string", "SYN, RTO, fast, TLP, loss-recovery or unknown"},
 	fRetransmitCount: {"retransmit_count", "integer", "time-outs in a row"},
 	fReason:          {"reason", "string", "the kernel's reason for a reset or a drop"},

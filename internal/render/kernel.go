@@ -26,7 +26,7 @@ var LineForms = [...]LineForm{
 	{tcp.KindSendReset, "Reset sent[, reason NAME]", "a RST leaves, and the kernel's reason"},
 	{tcp.KindReceiveReset, "Reset received", "a RST was accepted"},
 	{tcp.KindDrop, "Drop[ REASON][, incoming|, outgoing][, SEGMENT]", "the kernel threw a segment away"},
-	{tcp.KindSocketError, "Error NAME|0", "the socket reports an error to its owner"},
+	{tcp.KindSocketError, "Error NAME|0[ (soft)]", "the socket reports an error to its owner; a soft one is noted, and counts only if the connection fails anyway"},
 	{tcp.KindGap, "*** N events lost here: CAUSE[, PROGRAM] ***", "events are missing just before; stands behind the time alone"},
 }
 
@@ -111,7 +111,11 @@ func dropFact(dst []byte, s *conn.Step) []byte {
 }
 
 func errorFact(dst []byte, s *conn.Step) []byte {
-	return appendErrno(append(dst, "Error "...), s.Event.Errno)
+	dst = appendErrno(append(dst, "Error "...), s.Event.Errno)
+	if s.Event.Soft {
+		dst = append(dst, " (soft)"...)
+	}
+	return dst
 }
 
 func appendCount(dst []byte, n uint32) []byte {

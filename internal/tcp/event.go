@@ -78,6 +78,7 @@ type Event struct {
 	Old, New State // KindState: the transition; other kinds: New is the socket's state, or unknown
 	Task     Task  // who did it, when that is certain; else zero
 	Errno    int32 // KindState, KindSocketError: sk_err; KindRetransmit: result of the attempt (6.17+), < 0 failed
+	Soft     bool  // KindSocketError: Errno is sk_err_soft, noted but not fatal by itself
 
 	Reason string // KindSendReset, KindDrop: the kernel's reason without its prefix; "" where it gives none
 	Retransmit
