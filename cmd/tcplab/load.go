@@ -25,6 +25,7 @@ func load(ctx context.Context, args []string, std stdio) error {
 	f := newFlags("load", "", "Make short connections, one after another on each thread, and say how fast.", std)
 	f.Float64Var(&l.seconds, "seconds", 0, "how long (2, unless --conns is given)")
 	f.Uint64Var(&l.opt.Conns, "conns", 0, "how many connections in all")
+	f.IntVar(&l.opt.Rate, "rate", 0, "connections per second (as many as possible)")
 	f.IntVar(&l.opt.Bytes, "bytes", 200, "bytes each way")
 	f.StringVar(&l.close, "close", string(lab.CloseFIN), "fin: the client closes first; server-fin: the\nserver does; rst: the client aborts")
 	f.BoolVarP(&l.four, "ipv4", "4", false, "over IPv4 (the default)")
@@ -56,6 +57,8 @@ func (l *loadFlags) check() error {
 		return fmt.Errorf("--bytes %d: 0 to 65536 fit into the sockets' buffers", l.opt.Bytes)
 	case l.opt.Workers < 1:
 		return fmt.Errorf("--workers %d: at least one", l.opt.Workers)
+	case l.opt.Rate < 0:
+		return fmt.Errorf("--rate %d: it cannot be negative", l.opt.Rate)
 	case l.seconds < 0:
 		return fmt.Errorf("--seconds %v: it cannot be negative", l.seconds)
 	}

@@ -61,6 +61,7 @@ func TestMistakes(t *testing.T) {
 		{"load --close slowly", 2, `--close "slowly"`},
 		{"load --bytes 70000", 2, "--bytes 70000"},
 		{"load --workers 0", 2, "--workers 0"},
+		{"load --rate -1", 2, "--rate -1"},
 		{"load --seconds -1", 2, "--seconds -1"},
 		{"load -4 -6", 2, "-4 and -6"},
 		{"run handshake --command false", 1, `run "false"`},

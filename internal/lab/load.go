@@ -29,6 +29,7 @@ var CloseKinds = []CloseKind{CloseFIN, CloseServerFIN, CloseRST}
 type LoadOptions struct {
 	Duration time.Duration // how long; 0: until Conns
 	Conns    uint64        // how many in all; 0: until Duration
+	Rate     int           // connections per second, of all workers; 0: as many as possible
 	Bytes    int           // each way
 	Close    CloseKind     // "" is CloseFIN
 	Family   Family        // 0 is IPv4

@@ -68,6 +68,18 @@ func TestLoadBySeconds(t *testing.T) {
 	}
 }
 
+// TestLoadPaced: a load at a rate is never ahead of it.
+func TestLoadPaced(t *testing.T) {
+	l := newLab(t, Options{})
+	res, err := Load(t.Context(), l.Host(Client), LoadOptions{Conns: 40, Rate: 200, Workers: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if least := 19 * 10 * time.Millisecond; res.Conns != 40 || res.Elapsed < least {
+		t.Errorf("40 connections at 200/s took less than %v: %+v", least, res)
+	}
+}
+
 // TestLoadNeedsAnEnd: a load without a bound is refused.
 func TestLoadNeedsAnEnd(t *testing.T) {
 	l := newLab(t, Options{})

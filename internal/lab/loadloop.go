@@ -37,13 +37,14 @@ func serveLoad(in io.Reader, out io.Writer) error {
 	return json.NewEncoder(out).Encode(res)
 }
 
-// batch is how many connections a worker makes between two looks at the clock
-// and at what is left to do.
-const batch = 100
+// fullBatch is how many connections a worker makes between two looks at the
+// clock and at what is left to do. A paced worker has the time to look at each.
+const fullBatch = 100
 
 // budget is how many connections are still to be made, by all workers.
 type budget struct {
 	left     atomic.Int64
+	batch    int64
 	limited  bool
 	deadline time.Time // zero: none
 }
@@ -54,9 +55,9 @@ func (b *budget) take() int64 {
 		return 0
 	}
 	if !b.limited {
-		return batch
+		return b.batch
 	}
-	return max(0, min(batch, b.left.Add(-batch)+batch))
+	return max(0, min(b.batch, b.left.Add(-b.batch)+b.batch))
 }
 
 func runWorkers(o loadOrder) (LoadResult, error) {
@@ -68,7 +69,10 @@ func runWorkers(o loadOrder) (LoadResult, error) {
 		}
 		buckets[i] = w
 	}
-	b := &budget{limited: o.Conns > 0}
+	b := &budget{batch: fullBatch, limited: o.Conns > 0}
+	if o.Rate > 0 {
+		b.batch = 1
+	}
 	b.left.Store(int64(o.Conns))
 	start := time.Now()
 	if o.Duration > 0 {
@@ -106,11 +110,15 @@ type worker struct {
 	next     uint64 // source address of the next connection
 	stride   uint64
 	made     uint64
+	interval time.Duration // between two connections; 0: none
 	buf      []byte
 }
 
 func newWorker(o loadOrder, i int) (*worker, error) {
 	w := &worker{order: o, next: uint64(i), stride: uint64(o.Workers), buf: make([]byte, o.Bytes)}
+	if o.Rate > 0 {
+		w.interval = time.Second * time.Duration(o.Workers) / time.Duration(o.Rate)
+	}
 	listen := func() (err error) {
 		w.listener, w.server, err = listenAny(o.Route.Server)
 		return err
@@ -164,8 +172,10 @@ func plainSocket(addr netip.Addr) (int, error) {
 func (w *worker) run(b *budget) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	start := time.Now()
 	for n := b.take(); n > 0; n = b.take() {
 		for range n {
+			w.awaitTurn(start)
 			if err := w.connection(); err != nil {
 				return err
 			}
@@ -173,6 +183,13 @@ func (w *worker) run(b *budget) error {
 		}
 	}
 	return nil
+}
+
+// awaitTurn waits until the worker's next connection is due.
+func (w *worker) awaitTurn(start time.Time) {
+	if w.interval > 0 {
+		time.Sleep(time.Until(start.Add(time.Duration(w.made) * w.interval)))
+	}
 }
 
 // connection makes one connection, exchanges its bytes and closes it.
