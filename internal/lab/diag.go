@@ -69,13 +69,14 @@ func (h *Host) Sockets(f Family) ([]Socket, error) {
 		}
 		h.diag.conn = c
 	}
-	return listSockets(h.diag.conn, f)
+	return listSockets(h.diag.conn, f, allStates)
 }
 
-func listSockets(c *nl.Conn, f Family) ([]Socket, error) {
+// listSockets lists those whose state's bit is in the mask.
+func listSockets(c *nl.Conn, f Family, states uint32) ([]Socket, error) {
 	var req [sizeofDiagReq]byte
 	req[0], req[1] = f.domain(), unix.IPPROTO_TCP
-	binary.NativeEndian.PutUint32(req[4:], allStates)
+	binary.NativeEndian.PutUint32(req[4:], states)
 	msgs, err := c.Execute(nl.Message{
 		Header: nl.Header{Type: sockDiagByFamily, Flags: nl.Request | nl.Dump},
 		Data:   req[:],
@@ -116,7 +117,8 @@ func diagAddr(family byte, b []byte, port uint16) netip.AddrPort {
 }
 
 // destroySockets ends sockets that no process owns any more, as ss -K does. A
-// kernel without that request keeps them until their timers end.
+// kernel without that request keeps them until their timers end. TIME_WAIT
+// sockets, of which a load leaves thousands, go with their namespace.
 func destroySockets(ns netns.NsHandle) {
 	c, err := dialDiag(ns)
 	if err != nil {
@@ -124,7 +126,7 @@ func destroySockets(ns netns.NsHandle) {
 	}
 	defer c.Close()
 	for _, f := range Families {
-		socks, _ := listSockets(c, f)
+		socks, _ := listSockets(c, f, allStates&^(1<<tcp.TimeWait))
 		for _, s := range socks {
 			if err := destroySocket(c, f, s); errors.Is(err, unix.EOPNOTSUPP) {
 				return
