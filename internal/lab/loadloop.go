@@ -61,13 +61,13 @@ func (b *budget) take() int64 {
 }
 
 func runWorkers(o loadOrder) (LoadResult, error) {
-	buckets := make([]*worker, o.Workers)
-	for i := range buckets {
+	workers := make([]*worker, o.Workers)
+	for i := range workers {
 		w, err := newWorker(o, i)
 		if err != nil {
 			return LoadResult{}, err
 		}
-		buckets[i] = w
+		workers[i] = w
 	}
 	b := &budget{batch: fullBatch, limited: o.Conns > 0}
 	if o.Rate > 0 {
@@ -79,15 +79,15 @@ func runWorkers(o loadOrder) (LoadResult, error) {
 		b.deadline = start.Add(o.Duration)
 	}
 	done := make(chan error)
-	for _, w := range buckets {
+	for _, w := range workers {
 		go func() { done <- w.run(b) }()
 	}
 	res, err := LoadResult{}, error(nil)
-	for range buckets {
+	for range workers {
 		err = errors.Join(err, <-done)
 	}
 	res.Elapsed = time.Since(start)
-	for _, w := range buckets {
+	for _, w := range workers {
 		res.Conns += w.made
 	}
 	res.CPU = ownCPU()
