@@ -18,7 +18,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"trace", "states and packets, live, in one order (what a bare tcpstory does)", trace},
-		{"version", "the version of this program", version},
+		{"version", "the version of this program", versionAlone},
 	}
 }
 
@@ -35,10 +35,20 @@ func run(ctx context.Context, e *env) int {
 	return e.status(list[0].run(ctx, e))
 }
 
+func versionAlone(ctx context.Context, e *env) error {
+	if len(e.args) > 0 {
+		return usageError{fmt.Errorf("version takes no arguments")}
+	}
+	return version(ctx, e)
+}
+
 func version(_ context.Context, e *env) error {
 	v := "(devel)"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		v = buildVersion(info)
+	}
+	if e.closed {
+		return errStdoutClosed
 	}
 	_, err := fmt.Fprintln(e.stdout, "tcpstory", v)
 	return err

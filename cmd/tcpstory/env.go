@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -25,12 +27,13 @@ type env struct {
 	stderr   io.Writer
 	getenv   func(string) string
 	terminal bool // stdout is one
+	closed   bool // stdout was closed from the start
 }
 
 func process() *env {
 	return &env{
 		args: os.Args[1:], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		getenv: os.Getenv, terminal: term.IsTerminal(int(os.Stdout.Fd())),
+		getenv: os.Getenv, terminal: term.IsTerminal(int(os.Stdout.Fd())), closed: stdoutClosed(),
 	}
 }
 
@@ -53,9 +56,21 @@ func (e *env) status(err error) int {
 	case err == nil, quietly(err):
 		return exitOK
 	case errors.As(err, &usage):
-		e.say("%v (tcpstory -h shows how)", err)
+		e.say("%s (tcpstory -h shows how)", oneLine(err))
 		return exitUsage
 	}
-	e.say("%v", err)
+	e.say("%s", oneLine(err))
 	return exitError
+}
+
+// oneLine tells joined errors in one line, each once: a full disk is found
+// again when the file is closed.
+func oneLine(err error) string {
+	var told []string
+	for text := range strings.SplitSeq(err.Error(), "\n") {
+		if !slices.Contains(told, text) {
+			told = append(told, text)
+		}
+	}
+	return strings.Join(told, "; ")
 }

@@ -42,6 +42,10 @@ a pcap-filter(7) expression, selects: in one order, on one clock.
 
 `
 
+// maxRing bounds --ring, bytes: the kernel maps it twice in a row, and a size
+// that does not fit its 32 bits would be cut in silence.
+const maxRing = 1 << 30
+
 // anyDevice is -i's word for all devices, with their names in the lines.
 const anyDevice = "any"
 
@@ -86,6 +90,9 @@ func parse(args []string) (*options, *pflag.FlagSet, error) {
 		return nil, nil, usageError{err}
 	}
 	o.expr = strings.Join(f.Args(), " ")
+	if o.read != "" && !f.Changed("snapshot-length") {
+		o.snaplen = 0 // what the file holds is kept
+	}
 	return o, f, o.check(f)
 }
 
@@ -107,7 +114,8 @@ func (o *options) check(f *pflag.FlagSet) error {
 	fault(o.noPackets && o.read != "", "-r reads packets, --no-packets has none")
 	fault(o.read != "" && o.device != "", "-r reads a file, -i a device: choose one")
 	fault(o.view != "auto" && o.view != "columns" && o.view != "lines", "--view %s: want auto, columns or lines", o.view)
-	fault(o.ring < 4096 || o.ring&(o.ring-1) != 0, "--ring %d: want a power of two, 4096 or more", o.ring)
+	fault(o.ring < 4096 || o.ring > maxRing || o.ring&(o.ring-1) != 0,
+		"--ring %d: want a power of two, at least 4096 and at most %d", o.ring, maxRing)
 	if len(faults) > 0 {
 		return usageError{faults[0]}
 	}

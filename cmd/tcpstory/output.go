@@ -5,6 +5,7 @@ import (
 
 	"tcpstory/internal/capture"
 	"tcpstory/internal/conn"
+	"tcpstory/internal/kernel"
 	"tcpstory/internal/render"
 	"tcpstory/internal/tcp"
 )
@@ -105,6 +106,14 @@ func (f fileSink) Write(s *conn.Step) error {
 		return nil
 	}
 	return f.Writer.Write(s.Event)
+}
+
+// cut says so when -s asks for more of a packet than there can be.
+func (o *options) cut() string {
+	if o.snaplen <= kernel.MaxSnaplen {
+		return ""
+	}
+	return fmt.Sprintf("of a packet at most %d bytes can be kept, -s %d asks for more", kernel.MaxSnaplen, o.snaplen)
 }
 
 // listening is the line that says tracing has begun.

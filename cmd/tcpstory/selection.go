@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -62,12 +63,16 @@ func (s *selection) could() func(tcp.Flow) bool {
 
 // namedNetns finds a namespace by ip-netns(8) name, path or PID.
 func namedNetns(name string) (uint32, error) {
-	path := name
+	path, remedy := name, ""
 	switch _, err := strconv.Atoi(name); {
 	case err == nil:
 		path = filepath.Join("/proc", name, "ns/net")
 	case !strings.Contains(name, "/"):
-		path = filepath.Join("/run/netns", name)
+		path, remedy = filepath.Join("/run/netns", name), " (ip netns lists the names)"
 	}
-	return kernel.NetnsOf(path)
+	inum, err := kernel.NetnsOf(path)
+	if err != nil {
+		return 0, fmt.Errorf("--netns %s: %w%s", name, err, remedy)
+	}
+	return inum, nil
 }

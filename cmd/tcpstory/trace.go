@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"tcpstory/internal/capture"
 	"tcpstory/internal/conn"
 	"tcpstory/internal/kernel"
 	"tcpstory/internal/tcp"
@@ -19,6 +20,8 @@ func trace(ctx context.Context, e *env) error {
 	switch {
 	case err != nil:
 		return err
+	case e.closed && (o.write == "" || o.write == capture.Stdio):
+		return errStdoutClosed
 	case o.help:
 		_, err := fmt.Fprint(e.stdout, o.usage(flags))
 		return err
@@ -51,7 +54,7 @@ func traceLive(ctx context.Context, e *env, o *options) error {
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}
-	e.announce(o, append(source.Notes(), note))
+	e.announce(o, append(source.Notes(), note, o.cut()))
 	stop := context.AfterFunc(ctx, func() { _ = source.Stop() })
 	defer stop()
 	s := newStory(sel, out)
