@@ -33,15 +33,16 @@ static __always_inline bool netns_wanted(__u32 inum)
 
 /*
  * Only the records around the mark wake: beyond it the reader is awake already,
- * and a wake-up (an interrupt to another CPU) costs more than all the rest.
+ * and a wake-up (an interrupt to another CPU) costs more than all the rest. The
+ * window is as wide as the largest record, or the mark could be jumped.
  */
-#define WAKE_WINDOW 256 /* more than a record, or the mark could be jumped */
+const volatile __u32 wake_window = 256;
 
 static __always_inline __u64 wake_flags(void)
 {
 	__u64 waiting = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
 
-	return waiting - wake_bytes < WAKE_WINDOW ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	return waiting - wake_bytes < wake_window ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
 static __always_inline void stamp(struct event *e, __u8 kind)

@@ -48,10 +48,18 @@ int BPF_PROG(send_reset)
 static __always_inline int socket_event(struct sock *sk, __u8 kind)
 {
 	__u32 inum = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	__s32 err = BPF_CORE_READ(sk, sk_err);
 	struct event *e;
+	bool soft = false;
 
 	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP || !netns_wanted(inum))
 		return 0;
+	if (kind == EV_SOCKET_ERROR && !err) {
+		err = BPF_CORE_READ(sk, sk_err_soft);
+		if (!err)
+			return 0; /* only the error queue has news */
+		soft = true;
+	}
 	e = reserve(kind, EVENT_TUPLE);
 	if (!e)
 		return 0;
@@ -60,11 +68,9 @@ static __always_inline int socket_event(struct sock *sk, __u8 kind)
 	fill_tuple(e, &sk->__sk_common);
 	e->sport = local_port(sk, e->sport);
 	e->newstate = BPF_CORE_READ(sk, __sk_common.skc_state);
-	e->err = BPF_CORE_READ(sk, sk_err);
-	if (kind == EV_SOCKET_ERROR && !e->err) {
-		e->err = BPF_CORE_READ(sk, sk_err_soft);
+	e->err = err;
+	if (soft)
 		e->flags |= EV_SOFT;
-	}
 	submit(e);
 	return 0;
 }

@@ -55,9 +55,18 @@ func OwnNetns() (uint32, error) { return NetnsOf("/proc/thread-self/ns/net") }
 // NetnsOf is the inode of the network namespace that a path names
 // (/run/netns/NAME, /proc/PID/ns/net).
 func NetnsOf(path string) (uint32, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, fmt.Errorf("look up a network namespace: %w", err)
+	}
+	defer f.Close()
+	fd := int(f.Fd())
+	if kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE); err != nil || kind != unix.CLONE_NEWNET {
+		return 0, fmt.Errorf("%s: not a network namespace (ip netns lists those with a name, /proc/PID/ns/net is a process's)", path)
+	}
 	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return 0, &os.PathError{Op: "look up network namespace", Path: path, Err: err}
+	if err := unix.Fstat(fd, &st); err != nil {
+		return 0, fmt.Errorf("look up network namespace %s: %w", path, err)
 	}
 	return uint32(st.Ino), nil
 }

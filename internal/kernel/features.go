@@ -28,8 +28,12 @@ var hooks = []hook{
 	{traceProgSendReset, "tcp_send_reset", false, "resets sent are not seen"},
 	{traceProgRetransmitSynack, "tcp_retransmit_synack", false, "repeated SYN-ACKs are not seen"},
 	{traceProgRetransmit, "tcp_retransmit_skb", false, "retransmissions are not seen"},
-	{traceProgSetState, "inet_sock_set_state", false, "no state transitions: this kernel cannot be traced"},
+	{traceProgSetState, stateTracepoint, false, "state transitions are not seen"},
+	{traceProgSetStateTwin, stateTracepoint, false, ""},
 }
+
+// stateTracepoint is the one that the socket view cannot do without.
+const stateTracepoint = "inet_sock_set_state"
 
 // features is what the running kernel's BTF tells about its tracepoints.
 type features struct {
@@ -81,13 +85,16 @@ func (f *features) arguments(tracepoint string) int {
 	return len(proto.Params) - 1 // the first is the probe's own data
 }
 
-// notes says in plain words what this kernel does not tell.
-func (f *features) notes() []string {
+// notes says in plain words what this kernel does not tell of what was asked.
+func (f *features) notes(c *Config, dev *device) []string {
 	var out []string
 	for _, h := range hooks {
-		if f.arguments(h.tracepoint) < 0 {
+		if h.lack != "" && c.wants(h, dev) && f.arguments(h.tracepoint) < 0 {
 			out = append(out, fmt.Sprintf("no tracepoint %s: %s", h.tracepoint, h.lack))
 		}
+	}
+	if !c.States {
+		return out
 	}
 	if !f.dropReason {
 		out = append(out, "kfree_skb gives no reason before 5.17: drops are not told from ordinary frees and are left out")

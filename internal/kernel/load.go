@@ -23,7 +23,7 @@ type setting struct {
 	value any
 }
 
-func (c *Config) settings(f *features) []setting {
+func (c *Config) settings(f *features, dev *device) []setting {
 	var netns [MaxNetns]uint32
 	copy(netns[:], c.Netns)
 	return []setting{
@@ -34,8 +34,9 @@ func (c *Config) settings(f *features) []setting {
 		{traceVarDropIgnored, f.ignoredDrops()},
 		{traceVarResetTellsReason, f.resetReason},
 		{traceVarRetransmitTellsResult, f.retransmitResult},
-		{traceVarShowPackets, c.Packets},
+		{traceVarShowPackets, c.Packets && !dev.tapped},
 		{traceVarSnapLen, uint32(c.snaplen())},
+		{traceVarWakeWindow, uint32(c.snaplen() + recordLen + 2*ringHeader)},
 		{traceVarCopyLen, uint32(c.copyLen())},
 		{traceVarFetchLen, uint32(c.fetchLen())},
 		{traceVarGather, c.Snaplen > DefaultSnaplen},
@@ -73,7 +74,7 @@ func specification(c *Config, f *features, dev *device) (*ebpf.CollectionSpec, e
 	if err != nil {
 		return nil, err
 	}
-	settings := append(c.settings(f), dev.settings()...)
+	settings := append(c.settings(f, dev), dev.settings()...)
 	for _, s := range settings {
 		if err := spec.Variables[s.name].Set(s.value); err != nil {
 			return nil, fmt.Errorf("set %s for the BPF programs: %w", s.name, err)
@@ -144,22 +145,37 @@ func injectFilter(spec *ebpf.CollectionSpec, c *Config) error {
 
 func load(spec *ebpf.CollectionSpec, kernel *btf.Spec) (*ebpf.Collection, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
-		return nil, fmt.Errorf("raise RLIMIT_MEMLOCK for BPF maps: %w", err)
+		return nil, refused(fmt.Errorf("raise RLIMIT_MEMLOCK for BPF maps: %w", err))
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
 		Programs: ebpf.ProgramOptions{KernelTypes: kernel},
 	})
-	switch {
-	case err == nil:
-		return coll, nil
-	case errors.Is(err, unix.EPERM) && !hasRights():
-		return nil, ErrRights
+	if err != nil {
+		return nil, refused(fmt.Errorf("load BPF programs: %w", err))
 	}
-	return nil, fmt.Errorf("load BPF programs: %w", err)
+	return coll, nil
 }
 
-// hasRights is only asked after a refusal, to word it: lockdown and seccomp refuse root too.
-func hasRights() bool { return os.Geteuid() == 0 }
+// refused words a refusal that the caller's missing rights explain; lockdown
+// and seccomp refuse root too, and keep their own words.
+func refused(err error) error {
+	if errors.Is(err, unix.EPERM) && !hasRights() {
+		return ErrRights
+	}
+	return err
+}
+
+// hasRights asks for CAP_BPF and CAP_PERFMON (capabilities(7)), or CAP_SYS_ADMIN
+// which stands for both.
+func hasRights() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if unix.Capget(&header, &data[0]) != nil {
+		return os.Geteuid() == 0
+	}
+	has := func(c int) bool { return data[c/32].Effective&(1<<(c%32)) != 0 }
+	return has(unix.CAP_SYS_ADMIN) || has(unix.CAP_BPF) && has(unix.CAP_PERFMON)
+}
 
 // attach puts the programs on their tracepoints.
 func attach(coll *ebpf.Collection) ([]link.Link, error) {

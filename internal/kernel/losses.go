@@ -13,25 +13,29 @@ const lossInterval = 100 * time.Millisecond
 
 // losses keeps what was already told, so that each loss is told once.
 type losses struct {
-	counter  *ebpf.Variable
-	told     uint32
-	programs []watched
-	due      int64 // CLOCK_MONOTONIC of the next look at the programs, ns
+	counter, rescued *ebpf.Variable
+	told             uint32
+	programs         []watched
+	due              int64 // CLOCK_MONOTONIC of the next look at the programs, ns
 }
 
-// watched is a program with its last known recursion_misses.
+// watched is a program whose calls the kernel may skip.
 type watched struct {
 	name    string
 	program *ebpf.Program
-	misses  uint64
+	twin    bool   // a second program takes most of them over
+	misses  uint64 // at the latest look
+	told    uint64
 }
 
 func newLosses(coll *ebpf.Collection) losses {
-	l := losses{counter: coll.Variables[traceVarLost]}
+	l := losses{counter: coll.Variables[traceVarLost], rescued: coll.Variables[traceVarRescued]}
 	for _, h := range hooks {
-		if p := coll.Programs[h.program]; p != nil {
-			l.programs = append(l.programs, watched{name: h.tracepoint, program: p})
+		p := coll.Programs[h.program]
+		if p == nil || h.program == traceProgSetStateTwin {
+			continue // a skipped twin has lost nothing: the first program ran
 		}
+		l.programs = append(l.programs, watched{name: h.tracepoint, program: p, twin: h.program == traceProgSetState})
 	}
 	return l
 }
@@ -61,7 +65,7 @@ func (l *losses) recursionDue(mono int64) (tcp.Gap, bool) {
 	if mono < l.due {
 		return tcp.Gap{}, false
 	}
-	g, ok := l.recursion()
+	g, ok := l.recursion(false)
 	if !ok {
 		l.due = mono + int64(lossInterval)
 	}
@@ -70,17 +74,38 @@ func (l *losses) recursionDue(mono int64) (tcp.Gap, bool) {
 
 // recursion returns the next program whose calls the kernel skipped because
 // the program was already running on that CPU (struct bpf_prog_stats.misses).
-// One program a call; the caller calls again.
-func (l *losses) recursion() (tcp.Gap, bool) {
+// One program a call; the caller calls again. ended says that the programs are
+// detached: the counts stand still.
+func (l *losses) recursion(ended bool) (tcp.Gap, bool) {
 	for i := range l.programs {
 		w := &l.programs[i]
-		stats, err := w.program.Stats()
-		if err != nil || stats.RecursionMisses <= w.misses {
-			continue
+		if lost := l.skipped(w, ended); lost > w.told {
+			n := lost - w.told
+			w.told = lost
+			return tcp.Gap{Cause: tcp.GapRecursion, Lost: n, Hook: w.name}, true
 		}
-		n := stats.RecursionMisses - w.misses
-		w.misses = stats.RecursionMisses
-		return tcp.Gap{Cause: tcp.GapRecursion, Lost: n, Hook: w.name}, true
 	}
 	return tcp.Gap{}, false
+}
+
+// skipped is how many calls were lost in all. The twin counts a moment after the
+// kernel counted the miss: while they run, the misses of the look before are
+// held against the rescues of now, so that nothing rescued is told as lost.
+func (l *losses) skipped(w *watched, ended bool) uint64 {
+	stats, err := w.program.Stats()
+	if err != nil {
+		return w.told
+	}
+	misses := stats.RecursionMisses
+	if !w.twin {
+		return misses
+	}
+	if !ended {
+		misses, w.misses = w.misses, misses
+	}
+	var rescued uint64
+	if l.rescued.Get(&rescued) != nil || rescued > misses {
+		return w.told
+	}
+	return misses - rescued
 }

@@ -56,6 +56,9 @@ func Open(c Config) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.States && f.arguments(stateTracepoint) < 0 {
+		return nil, fmt.Errorf("no tracepoint %s in this kernel: its socket states cannot be traced (--no-states shows the packets alone)", stateTracepoint)
+	}
 	if dev.index != 0 && len(c.Netns) == 0 {
 		c.Netns = []uint32{dev.netns}
 	}
@@ -70,7 +73,7 @@ func Open(c Config) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{coll: coll, wait: busyWait, notes: append(f.notes(), dev.notes()...), link: dev.link()}
+	s := &Source{coll: coll, wait: busyWait, notes: append(f.notes(&c, dev), dev.notes()...), link: dev.link()}
 	s.decode = decoder{
 		devices: map[place]string{},
 		drops:   f.names("skb_drop_reason", dropPrefix),
@@ -186,7 +189,7 @@ func (s *Source) last(ev *tcp.Event) error {
 		s.gap(ev, tcp.Gap{Cause: tcp.GapRingFull, Lost: n}, time.Now().UnixNano())
 		return nil
 	}
-	if g, ok := s.losses.recursion(); ok {
+	if g, ok := s.losses.recursion(true); ok {
 		s.gap(ev, g, time.Now().UnixNano())
 		return nil
 	}

@@ -89,6 +89,7 @@ type traceFrame struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	traceMapAtWork                = "at_work"
 	traceMapChildren              = "children"
 	traceMapDevices               = "devices"
 	traceMapEvents                = "events"
@@ -102,6 +103,7 @@ const (
 	traceProgRetransmitSynack     = "retransmit_synack"
 	traceProgSendReset            = "send_reset"
 	traceProgSetState             = "set_state"
+	traceProgSetStateTwin         = "set_state_twin"
 	traceProgSocketError          = "socket_error"
 	traceVarAllHops               = "all_hops"
 	traceVarCopyLen               = "copy_len"
@@ -120,6 +122,8 @@ const (
 	traceVarNetnsCount            = "netns_count"
 	traceVarNetnsOnly             = "netns_only"
 	traceVarOnlyIfindex           = "only_ifindex"
+	traceVarReenters              = "reenters"
+	traceVarRescued               = "rescued"
 	traceVarResetTellsReason      = "reset_tells_reason"
 	traceVarRetransmitTellsResult = "retransmit_tells_result"
 	traceVarShowPackets           = "show_packets"
@@ -128,6 +132,7 @@ const (
 	traceVarTapNetns              = "tap_netns"
 	traceVarTapRaw                = "tap_raw"
 	traceVarWakeBytes             = "wake_bytes"
+	traceVarWakeWindow            = "wake_window"
 	traceVarWantIn                = "want_in"
 	traceVarWantOut               = "want_out"
 )
@@ -183,6 +188,7 @@ type traceProgramSpecs struct {
 	RetransmitSynack *ebpf.ProgramSpec `ebpf:"retransmit_synack"`
 	SendReset        *ebpf.ProgramSpec `ebpf:"send_reset"`
 	SetState         *ebpf.ProgramSpec `ebpf:"set_state"`
+	SetStateTwin     *ebpf.ProgramSpec `ebpf:"set_state_twin"`
 	SocketError      *ebpf.ProgramSpec `ebpf:"socket_error"`
 }
 
@@ -190,6 +196,7 @@ type traceProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type traceMapSpecs struct {
+	AtWork   *ebpf.MapSpec `ebpf:"at_work"`
 	Children *ebpf.MapSpec `ebpf:"children"`
 	Devices  *ebpf.MapSpec `ebpf:"devices"`
 	Events   *ebpf.MapSpec `ebpf:"events"`
@@ -217,6 +224,8 @@ type traceVariableSpecs struct {
 	NetnsCount            *ebpf.VariableSpec `ebpf:"netns_count"`
 	NetnsOnly             *ebpf.VariableSpec `ebpf:"netns_only"`
 	OnlyIfindex           *ebpf.VariableSpec `ebpf:"only_ifindex"`
+	Reenters              *ebpf.VariableSpec `ebpf:"reenters"`
+	Rescued               *ebpf.VariableSpec `ebpf:"rescued"`
 	ResetTellsReason      *ebpf.VariableSpec `ebpf:"reset_tells_reason"`
 	RetransmitTellsResult *ebpf.VariableSpec `ebpf:"retransmit_tells_result"`
 	ShowPackets           *ebpf.VariableSpec `ebpf:"show_packets"`
@@ -225,6 +234,7 @@ type traceVariableSpecs struct {
 	TapNetns              *ebpf.VariableSpec `ebpf:"tap_netns"`
 	TapRaw                *ebpf.VariableSpec `ebpf:"tap_raw"`
 	WakeBytes             *ebpf.VariableSpec `ebpf:"wake_bytes"`
+	WakeWindow            *ebpf.VariableSpec `ebpf:"wake_window"`
 	WantIn                *ebpf.VariableSpec `ebpf:"want_in"`
 	WantOut               *ebpf.VariableSpec `ebpf:"want_out"`
 }
@@ -249,6 +259,7 @@ func (o *traceObjects) Close() error {
 //
 // It can be passed to loadTraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type traceMaps struct {
+	AtWork   *ebpf.Map `ebpf:"at_work"`
 	Children *ebpf.Map `ebpf:"children"`
 	Devices  *ebpf.Map `ebpf:"devices"`
 	Events   *ebpf.Map `ebpf:"events"`
@@ -257,6 +268,7 @@ type traceMaps struct {
 
 func (m *traceMaps) Close() error {
 	return _TraceClose(
+		m.AtWork,
 		m.Children,
 		m.Devices,
 		m.Events,
@@ -285,6 +297,8 @@ type traceVariables struct {
 	NetnsCount            *ebpf.Variable `ebpf:"netns_count"`
 	NetnsOnly             *ebpf.Variable `ebpf:"netns_only"`
 	OnlyIfindex           *ebpf.Variable `ebpf:"only_ifindex"`
+	Reenters              *ebpf.Variable `ebpf:"reenters"`
+	Rescued               *ebpf.Variable `ebpf:"rescued"`
 	ResetTellsReason      *ebpf.Variable `ebpf:"reset_tells_reason"`
 	RetransmitTellsResult *ebpf.Variable `ebpf:"retransmit_tells_result"`
 	ShowPackets           *ebpf.Variable `ebpf:"show_packets"`
@@ -293,6 +307,7 @@ type traceVariables struct {
 	TapNetns              *ebpf.Variable `ebpf:"tap_netns"`
 	TapRaw                *ebpf.Variable `ebpf:"tap_raw"`
 	WakeBytes             *ebpf.Variable `ebpf:"wake_bytes"`
+	WakeWindow            *ebpf.Variable `ebpf:"wake_window"`
 	WantIn                *ebpf.Variable `ebpf:"want_in"`
 	WantOut               *ebpf.Variable `ebpf:"want_out"`
 }
@@ -310,6 +325,7 @@ type tracePrograms struct {
 	RetransmitSynack *ebpf.Program `ebpf:"retransmit_synack"`
 	SendReset        *ebpf.Program `ebpf:"send_reset"`
 	SetState         *ebpf.Program `ebpf:"set_state"`
+	SetStateTwin     *ebpf.Program `ebpf:"set_state_twin"`
 	SocketError      *ebpf.Program `ebpf:"socket_error"`
 }
 
@@ -324,6 +340,7 @@ func (p *tracePrograms) Close() error {
 		p.RetransmitSynack,
 		p.SendReset,
 		p.SetState,
+		p.SetStateTwin,
 		p.SocketError,
 	)
 }

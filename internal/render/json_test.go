@@ -69,6 +69,8 @@ func everything() *conntest.Story {
 	p.Length, p.Ifindex = p.Length+8, 3
 	p.Decode()
 	s.Kernel(v, tcp.KindDrop, conntest.By(conntest.NC))
+	s.Kernel(c, tcp.KindSocketError, conntest.Errno(113))
+	s.Events[len(s.Events)-1].Soft = true
 	return s
 }
 
