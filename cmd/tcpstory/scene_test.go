@@ -30,7 +30,6 @@ func newLab(t *testing.T, opt lab.Options) *lab.Lab {
 
 // route is a way from a client to a server.
 type route struct {
-	name           string
 	client, server *lab.Host
 	device         string // the client's
 	at             netip.AddrPort
@@ -42,10 +41,20 @@ func routes(l *lab.Lab, port uint16) []route {
 	client, server := l.Host(lab.Client), l.Host(lab.Server)
 	at := func(s string) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr(s), port) }
 	return []route{
-		{"veth/IPv4", client, server, client.Device(), netip.AddrPortFrom(server.Addr4(), port)},
-		{"veth/IPv6", client, server, client.Device(), netip.AddrPortFrom(server.Addr6(), port)},
-		{"lo/IPv4", client, client, "lo", at("127.0.0.1")},
-		{"lo/IPv6", client, client, "lo", at("::1")},
+		{client, server, client.Device(), netip.AddrPortFrom(server.Addr4(), port)},
+		{client, server, client.Device(), netip.AddrPortFrom(server.Addr6(), port)},
+		{client, client, "lo", at("127.0.0.1")},
+		{client, client, "lo", at("::1")},
+	}
+}
+
+// everyRoute runs a test on each route, in a laboratory of its own.
+func everyRoute(t *testing.T, port uint16, test func(*testing.T, route)) {
+	for i, name := range []string{"veth/IPv4", "veth/IPv6", "lo/IPv4", "lo/IPv6"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, routes(newLab(t, lab.Options{}), port)[i])
+		})
 	}
 }
 
