@@ -105,46 +105,100 @@ static __always_inline int transition(struct sock *sk, int oldstate, int newstat
  * A transition in process context can be interrupted, inside this very program,
  * by a softirq with a transition of another socket. From 6.1 on the kernel skips
  * the program then (0.2-0.3 % of all transitions on two busy CPUs with receive
- * packet steering). Its twin runs right after it on the same hook, and takes
- * over when the first one is still at work underneath: then it was skipped.
+ * packet steering). So a twin runs right after it on the same hook, and tells
+ * what the first could not: when the first is at work underneath, it was
+ * skipped; when it is not, it has left a note, unless it was interrupted in the
+ * few instructions before it says that it is at work, or after.
+ *
+ * The notes are a stack per CPU, as interruptions nest. One that interrupts the
+ * twin itself leaves none, as nobody would take it away; in the few instructions
+ * before twin_runs is set it may still do so, and then the next transition in
+ * process context, below which nothing can be waiting, clears the stack.
  */
+#define NOTES 8 /* a power of two */
+
+struct notes {
+	__u32 count;
+	__u32 pad;
+	__u32 first_runs;
+	__u32 twin_runs;
+	__u64 socket[NOTES];
+	__u64 move[NOTES];
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u32);
-} at_work SEC(".maps");
+	__type(value, struct notes);
+} told SEC(".maps");
 
-/* Transitions that the twin took over, on all CPUs. */
+/* Transitions that the twin told, on all CPUs. */
 __u64 rescued = 0;
 
-/* An older kernel runs the program inside itself: nothing to take over. */
-bool reenters = false;
+static __always_inline struct notes *notes(void)
+{
+	__u32 slot = 0;
+
+	return bpf_map_lookup_elem(&told, &slot);
+}
+
+static __always_inline void leave_note(struct notes *n, struct sock *sk, __u64 move)
+{
+	__u32 top = n->count;
+
+	if (n->twin_runs)
+		return;
+	if (top >= NOTES)
+		top = 0;
+	n->socket[top & (NOTES - 1)] = (__u64)sk;
+	n->move[top & (NOTES - 1)] = move;
+	n->count = top + 1;
+}
+
+/* take_note removes the note of a transition and all above it; false: there is none. */
+static __always_inline bool take_note(struct notes *n, struct sock *sk, __u64 move)
+{
+	__u32 top = n->count;
+
+	for (__u32 i = 1; i <= NOTES && i <= top; i++)
+		if (n->socket[(top - i) & (NOTES - 1)] == (__u64)sk && n->move[(top - i) & (NOTES - 1)] == move) {
+			n->count = top - i;
+			return true;
+		}
+	return false;
+}
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(set_state, struct sock *sk, int oldstate, int newstate)
 {
-	__u32 slot = 0, *depth = bpf_map_lookup_elem(&at_work, &slot);
+	struct notes *n = notes();
 
-	if (!depth)
+	if (!n)
 		return 0;
-	if (*depth)
-		reenters = true;
-	*depth += 1;
+	n->first_runs = 1;
+	leave_note(n, sk, oldstate << 8 | newstate);
 	transition(sk, oldstate, newstate);
-	*depth -= 1;
+	n->first_runs = 0;
 	return 0;
 }
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(set_state_twin, struct sock *sk, int oldstate, int newstate)
 {
-	__u32 slot = 0, *depth = bpf_map_lookup_elem(&at_work, &slot);
+	struct notes *n = notes();
 
-	if (!depth || !*depth || reenters)
+	if (!n)
 		return 0;
-	__sync_fetch_and_add(&rescued, 1);
-	return transition(sk, oldstate, newstate);
+	n->twin_runs = 1;
+	if (n->first_runs || !take_note(n, sk, oldstate << 8 | newstate)) {
+		__sync_fetch_and_add(&rescued, 1);
+		transition(sk, oldstate, newstate);
+	} else if (acts_in_process(oldstate, newstate, sk->sk_err)) {
+		n->count = 0;
+	}
+	n->twin_runs = 0;
+	return 0;
 }
 
 #endif

@@ -85,15 +85,25 @@ type traceFrame struct {
 	Data [4160]uint8
 }
 
+type traceNotes struct {
+	_         structs.HostLayout
+	Count     uint32
+	Pad       uint32
+	FirstRuns uint32
+	TwinRuns  uint32
+	Socket    [8]uint64
+	Move      [8]uint64
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	traceMapAtWork                = "at_work"
 	traceMapChildren              = "children"
 	traceMapDevices               = "devices"
 	traceMapEvents                = "events"
 	traceMapFrames                = "frames"
+	traceMapTold                  = "told"
 	traceProgDrop                 = "drop"
 	traceProgPacketIn             = "packet_in"
 	traceProgPacketOut            = "packet_out"
@@ -122,7 +132,6 @@ const (
 	traceVarNetnsCount            = "netns_count"
 	traceVarNetnsOnly             = "netns_only"
 	traceVarOnlyIfindex           = "only_ifindex"
-	traceVarReenters              = "reenters"
 	traceVarRescued               = "rescued"
 	traceVarResetTellsReason      = "reset_tells_reason"
 	traceVarRetransmitTellsResult = "retransmit_tells_result"
@@ -196,11 +205,11 @@ type traceProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type traceMapSpecs struct {
-	AtWork   *ebpf.MapSpec `ebpf:"at_work"`
 	Children *ebpf.MapSpec `ebpf:"children"`
 	Devices  *ebpf.MapSpec `ebpf:"devices"`
 	Events   *ebpf.MapSpec `ebpf:"events"`
 	Frames   *ebpf.MapSpec `ebpf:"frames"`
+	Told     *ebpf.MapSpec `ebpf:"told"`
 }
 
 // traceVariableSpecs contains global variables before they are loaded into the kernel.
@@ -224,7 +233,6 @@ type traceVariableSpecs struct {
 	NetnsCount            *ebpf.VariableSpec `ebpf:"netns_count"`
 	NetnsOnly             *ebpf.VariableSpec `ebpf:"netns_only"`
 	OnlyIfindex           *ebpf.VariableSpec `ebpf:"only_ifindex"`
-	Reenters              *ebpf.VariableSpec `ebpf:"reenters"`
 	Rescued               *ebpf.VariableSpec `ebpf:"rescued"`
 	ResetTellsReason      *ebpf.VariableSpec `ebpf:"reset_tells_reason"`
 	RetransmitTellsResult *ebpf.VariableSpec `ebpf:"retransmit_tells_result"`
@@ -259,20 +267,20 @@ func (o *traceObjects) Close() error {
 //
 // It can be passed to loadTraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type traceMaps struct {
-	AtWork   *ebpf.Map `ebpf:"at_work"`
 	Children *ebpf.Map `ebpf:"children"`
 	Devices  *ebpf.Map `ebpf:"devices"`
 	Events   *ebpf.Map `ebpf:"events"`
 	Frames   *ebpf.Map `ebpf:"frames"`
+	Told     *ebpf.Map `ebpf:"told"`
 }
 
 func (m *traceMaps) Close() error {
 	return _TraceClose(
-		m.AtWork,
 		m.Children,
 		m.Devices,
 		m.Events,
 		m.Frames,
+		m.Told,
 	)
 }
 
@@ -297,7 +305,6 @@ type traceVariables struct {
 	NetnsCount            *ebpf.Variable `ebpf:"netns_count"`
 	NetnsOnly             *ebpf.Variable `ebpf:"netns_only"`
 	OnlyIfindex           *ebpf.Variable `ebpf:"only_ifindex"`
-	Reenters              *ebpf.Variable `ebpf:"reenters"`
 	Rescued               *ebpf.Variable `ebpf:"rescued"`
 	ResetTellsReason      *ebpf.Variable `ebpf:"reset_tells_reason"`
 	RetransmitTellsResult *ebpf.Variable `ebpf:"retransmit_tells_result"`
