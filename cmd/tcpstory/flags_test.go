@@ -26,7 +26,7 @@ func shown(t *testing.T, on runner, args []string, traffic func()) []string {
 	p := watch(t, on, args...)
 	traffic()
 	p.interrupt()
-	return p.out.text()
+	return p.lines()
 }
 
 // count counts the lines that match.
@@ -56,7 +56,7 @@ func TestCount(t *testing.T) {
 		stop := traffic(r)
 		p.ends(0)
 		stop()
-		if n := count(p.out.text(), c.pattern); n != 3 {
+		if n := count(p.lines(), c.pattern); n != 3 {
 			t.Errorf("%v: %d\n%s", c.args, n, p.both())
 		}
 	}
@@ -103,7 +103,7 @@ func TestSnaplen(t *testing.T) {
 		written.interrupt()
 		live.interrupt()
 		var have []string
-		for _, l := range live.out.text() {
+		for _, l := range live.lines() {
 			have = append(have, l+"\n")
 		}
 		want := printed(t, exec.Command("tcpdump", "-nn", "-tv", "-r", file))
@@ -194,7 +194,7 @@ func TestRoundTrip(t *testing.T) {
 				return out
 			}
 			read := printed(t, tcpstory(here{}, "-tt", "-r", file))
-			if d := cmp.Diff(untimed(live.out.text()), untimed(read[:len(read)-1])); d != "" && device != "any" {
+			if d := cmp.Diff(untimed(live.lines()), untimed(read[:len(read)-1])); d != "" && device != "any" {
 				t.Errorf("%s: live (-) and from the file (+):\n%s", device, d)
 			}
 		}
@@ -332,7 +332,7 @@ func TestOwnSession(t *testing.T) {
 	p := traced("-i", "veth0")
 	session.close()
 	p.interrupt()
-	if n := count(p.out.text(), `\.`+port(session)+`\b`); n != 0 || count(p.out.text(), `\.`+port(another)+`\b`) == 0 {
+	if n := count(p.lines(), `\.`+port(session)+`\b`); n != 0 || count(p.lines(), `\.`+port(another)+`\b`) == 0 {
 		t.Errorf("%d lines of the session itself:\n%s", n, p.both())
 	}
 	if count(p.err.text(), `your own SSH session is left out`) != 1 {
@@ -341,7 +341,7 @@ func TestOwnSession(t *testing.T) {
 	session = another
 	p = traced("-i", "veth0", "tcp")
 	p.interrupt()
-	if count(p.out.text(), `\.`+port(session)+`\b`) == 0 || count(p.err.text(), `SSH`) != 0 {
+	if count(p.lines(), `\.`+port(session)+`\b`) == 0 || count(p.err.text(), `SSH`) != 0 {
 		t.Errorf("with an expression the session is to be shown, and nothing said:\n%s", p.both())
 	}
 }

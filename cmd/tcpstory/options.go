@@ -74,7 +74,7 @@ func (o *options) flags() *pflag.FlagSet {
 	f.BoolVar(&o.json, "json", false, "one JSON object a line")
 	f.StringVar(&o.view, "view", "auto", "as `columns` or lines; auto: columns on a terminal")
 	f.StringSliceVar(&o.netns, "netns", nil, "only network namespace `NAME`, or PATH, or PID (repeatable)")
-	f.IntVar(&o.ring, "ring", kernel.DefaultRingSize, "ring buffer of `BYTES`, a power of two (8 MiB)")
+	f.IntVar(&o.ring, "ring", kernel.DefaultRingSize, "ring buffer of `BYTES`, a power of two (16 MiB)")
 	f.BoolVarP(&o.help, "help", "h", false, "this text")
 	f.BoolVar(&o.version, "version", false, "print the version")
 	for _, hidden := range []string{"direction-bsd", "number", "help", "version"} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,9 @@ import (
 
 	"tcpstory/internal/lab"
 )
+
+// dropped is the summary's last line, or the first of the lost.
+var dropped = regexp.MustCompile(`(?m)^\d+ events? dropped by kernel`)
 
 // said is what stands on standard error behind the line that says tracing has
 // begun.
@@ -35,7 +39,7 @@ func TestInterrupt(t *testing.T) {
 		}
 		p.ends(0)
 		packets, events := 0, 0
-		for _, l := range p.out.text() {
+		for _, l := range p.lines() {
 			if strings.Contains(l, "State ") {
 				events++
 			} else {
@@ -45,8 +49,8 @@ func TestInterrupt(t *testing.T) {
 		if packets < 9 || events != 12 {
 			t.Errorf("%v: %d packets, %d events\n%s", sig, packets, events, p.both())
 		}
-		want := fmt.Sprintf("%d packets captured\n12 kernel events captured\n2 connections seen\n0 events dropped by kernel", packets)
-		if said := p.said(); said != want {
+		want := fmt.Sprintf("%d packets captured\n12 kernel events captured\n2 connections seen\n", packets)
+		if said := p.said(); !strings.HasPrefix(said, want) || !dropped.MatchString(said) {
 			t.Errorf("%v: the summary is\n%s\nand not\n%s", sig, said, want)
 		}
 	}
@@ -64,7 +68,7 @@ func TestReaderGone(t *testing.T) {
 		if said := p.said(); said != "status 0" {
 			t.Errorf("%v: standard error has\n%s", args, said)
 		}
-		if n := len(p.out.text()); n < 3 && args == nil {
+		if n := len(p.lines()); n < 3 && args == nil {
 			t.Errorf("%d lines arrived", n)
 		}
 	}
@@ -101,7 +105,7 @@ func TestPrompt(t *testing.T) {
 	r := routes(newLab(t, lab.Options{}), 7312)[0]
 	p := watch(t, r.client, append([]string{"-i", r.device, "-tt"}, r.port()...)...)
 	for range 5 {
-		seen := len(p.out.text())
+		seen := len(p.lines())
 		r.dial() // nobody listens: S, R., and what the socket makes of it
 		if err := p.out.until(func(lines []line) bool { return len(lines) >= seen+5 }); err != nil {
 			t.Fatal(err, p.both())

@@ -77,9 +77,16 @@ func (r route) listen(t *testing.T) net.Listener {
 	return ln
 }
 
-func (r route) dial() (c *net.TCPConn, err error) {
+// dial connects, or fails.
+func (r route) dial() (*net.TCPConn, error) { return r.try(patience) }
+
+// knock sends a SYN to where nobody will let it in, and does not wait for the
+// second.
+func (r route) knock() { _, _ = r.try(200 * time.Millisecond) }
+
+func (r route) try(limit time.Duration) (c *net.TCPConn, err error) {
 	err = r.client.Within(func() error {
-		d := net.Dialer{Timeout: patience}
+		d := net.Dialer{Timeout: limit}
 		conn, err := d.Dial("tcp", r.at.String())
 		if err == nil {
 			c = conn.(*net.TCPConn)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -179,6 +180,15 @@ func (p *proc) awaitsIn(s *stream, pattern *regexp.Regexp) (found line) {
 		p.t.Fatalf("%v: no line %s: %v\n%s", p.cmd.Args, pattern, err, p.both())
 	}
 	return found
+}
+
+// gap is a line that tells of lost events. Which is fair: other namespaces'
+// traffic may interrupt the programs, and what was lost then is not ours.
+var gap = regexp.MustCompile(`\*\*\* \d+ events? lost here: |"kind":"gap"`)
+
+// lines is standard output so far but for gaps.
+func (p *proc) lines() []string {
+	return slices.DeleteFunc(p.out.text(), gap.MatchString)
 }
 
 func (p *proc) both() string {

@@ -39,13 +39,13 @@ func both(t *testing.T, on runner, ours, theirs []string, traffic func()) (have,
 	tracer, dump := watch(t, on, ours...), tcpdump(t, on, theirs...)
 	traffic()
 	tracer.interrupt()
-	have = tracer.out.text()
+	have = tracer.lines()
 	dump.out.until(func(lines []line) bool { return len(lines) >= len(have) })
 	dump.interrupt()
 	if !slices.Contains(dump.err.text(), "0 packets dropped by kernel") {
 		t.Fatalf("tcpdump is no witness, it has lost packets:\n%s", dump.both())
 	}
-	want = dump.out.text()
+	want = dump.lines()
 	if n := len(want); n > 0 && want[n-1] == "" {
 		want = want[:n-1] // tcpdump's newline, should Ctrl-C have come in mid-line
 	}
@@ -58,13 +58,19 @@ func witnessed(t *testing.T, on runner, device string, flags, expression []strin
 	t.Helper()
 	args := slices.Concat([]string{"-i", device}, sameSnaplen, flags, expression)
 	have, want := both(t, on, append([]string{"--no-states"}, args...), args, traffic)
-	if d := cmp.Diff(want, have); d != "" {
-		t.Errorf("tcpdump %v (-) and tcpstory (+):\n%s", args, d)
-	}
+	compare(t, strings.Join(args, " "), want, have)
 	if len(have) == 0 {
 		t.Errorf("tcpstory %v shows nothing", args)
 	}
 	return have
+}
+
+// compare wants the same lines of both.
+func compare(t *testing.T, what string, tcpdumps, ours []string) {
+	t.Helper()
+	if d := cmp.Diff(tcpdumps, ours); d != "" {
+		t.Errorf("%s: tcpdump (-) and tcpstory (+):\n%s", what, d)
+	}
 }
 
 // allSorts is traffic of many kinds: a conversation with segments small and large
