@@ -10,7 +10,7 @@ import (
 const (
 	DefaultLinger   = 60 * time.Second // as long as TIME_WAIT lasts (TCP_TIMEWAIT_LEN)
 	DefaultIdle     = 10 * time.Minute
-	DefaultMaxEnded = 1 << 16
+	DefaultMaxEnded = 1 << 14
 	DefaultMaxLoose = 1 << 16
 	DefaultMax      = 1 << 18
 )

@@ -10,7 +10,7 @@ const (
 	// IPv6 and a VLAN tag, and what an ICMP error quotes.
 	DefaultSnaplen = 192
 	// DefaultRingSize is the ring buffer's size in bytes.
-	DefaultRingSize = 8 << 20
+	DefaultRingSize = 16 << 20
 	// MaxNetns is how many network namespaces can be named.
 	MaxNetns = 8
 
