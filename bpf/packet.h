@@ -130,7 +130,7 @@ static __always_inline bool is_translated(struct frame *f, __u32 caplen, bool ra
 	}
 	if (caplen < l4 + 4)
 		return false;
-	return *(__be16 *)(f->data + l4) != bpf_htons(sk->__sk_common.skc_num) ||
+	return *(__be16 *)(f->data + l4) != bpf_htons(local_port(sk, sk->__sk_common.skc_num)) ||
 	       *(__be16 *)(f->data + l4 + 2) != sk->__sk_common.skc_dport;
 }
 
@@ -311,6 +311,7 @@ static __always_inline void emit(struct sighting *s, __u8 kind, __u32 netns, str
 	if (owner) {
 		e->flags |= EV_TUPLE;
 		fill_tuple_direct(e, owner);
+		e->sport = local_port(owner, e->sport);
 	}
 	if (output(e, sizeof(*e) + n))
 		announce(a, e);
@@ -323,7 +324,8 @@ static __always_inline struct sock *owner_of(struct sk_buff *skb, struct net_dev
 
 	if (!sk || sk->__sk_common.skc_net.net != dev->nd_net.net)
 		return NULL;
-	if (!sk->__sk_common.skc_num) /* the namespace's control socket: resets, ACKs of TIME_WAIT */
+	/* The namespace's control socket (resets, ACKs of TIME_WAIT) has neither; a socket aborted just now has lost its number. */
+	if (!sk->__sk_common.skc_num && !sk->__sk_common.skc_cookie.counter)
 		return NULL;
 	if (sk->__sk_common.skc_state == TCP_NEW_SYN_RECV || sk->__sk_common.skc_state == TCP_TIME_WAIT)
 		return sk; /* TCP's own, and too short to ask for the protocol */
@@ -346,7 +348,7 @@ static __always_inline int packet(struct sk_buff *skb, struct net_device *dev, c
 		owner = owner_of(skb, dev);
 		port_news = owner && owner->__sk_common.skc_state == TCP_SYN_SENT;
 	}
-	wanted = show_packets && (rx ? want_in : want_out || (loopback && want_in));
+	wanted = show_packets && (rx || loopback ? want_in : want_out); /* on loopback each packet is an incoming one */
 	if (!wanted && !port_news)
 		return 0;
 	s.f = bpf_map_lookup_elem(&frames, &slot);

@@ -88,6 +88,8 @@ static __always_inline int transition(struct sock *sk, int oldstate, int newstat
 
 	if (sk->sk_protocol != IPPROTO_TCP)
 		return 0;
+	if (oldstate == newstate) /* close() after shutdown() stores the state it finds */
+		return 0;
 	netns = sk->__sk_common.skc_net.net->ns.inum;
 	if (!netns_wanted(netns))
 		return 0;
@@ -150,7 +152,7 @@ static __always_inline void leave_note(struct notes *n, struct sock *sk, __u64 m
 	if (n->twin_runs)
 		return;
 	if (top >= NOTES)
-		top = 0;
+		top = NOTES - 1; /* the outermost notes are still to be taken */
 	n->socket[top & (NOTES - 1)] = (__u64)sk;
 	n->move[top & (NOTES - 1)] = move;
 	n->count = top + 1;

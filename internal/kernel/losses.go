@@ -37,6 +37,9 @@ func newLosses(coll *ebpf.Collection) losses {
 		}
 		l.programs = append(l.programs, watched{name: h.tracepoint, program: p, twin: h.program == traceProgSetState})
 	}
+	for i := range l.programs { // skipped while the others were being attached: before the trace began
+		l.programs[i].told = l.skipped(&l.programs[i], true)
+	}
 	return l
 }
 

@@ -79,7 +79,6 @@ func Open(c Config) (*Source, error) {
 		drops:   f.names("skb_drop_reason", dropPrefix),
 		resets:  f.names("sk_rst_reason", resetPrefix),
 	}
-	s.losses = newLosses(coll)
 	if err := s.start(dev); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -103,6 +102,7 @@ func (s *Source) start(dev *device) (err error) {
 		}
 	}
 	s.links, err = attach(s.coll)
+	s.losses = newLosses(s.coll)
 	return err
 }
 
