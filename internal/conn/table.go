@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"net/netip"
 	"time"
 
 	"tcpstory/internal/tcp"
@@ -161,7 +162,19 @@ func (t *Table) selects(c *Conn) bool {
 	return yes
 }
 
+// somebody is whom a listener is taken to wait for: a client with a port that no
+// expression means by accident. With any port, "port 80" would select every
+// listener of the host, since a client may come from port 80.
+var somebody = netip.AddrPortFrom(netip.Addr{}, 65535)
+
 // matches asks the filter about a flow.
 func (t *Table) matches(f tcp.Flow) bool {
-	return t.opt.Filter == nil || t.opt.Filter(tcp.Flow{Local: openEnded(f.Local), Remote: openEnded(f.Remote)})
+	if t.opt.Filter == nil {
+		return true
+	}
+	f = tcp.Flow{Local: openEnded(f.Local), Remote: openEnded(f.Remote)}
+	if !f.Remote.Addr().IsValid() && f.Remote.Port() == 0 {
+		f.Remote = somebody
+	}
+	return t.opt.Filter(f)
 }
