@@ -41,6 +41,7 @@ func commands() []command {
 		{"run", "NAME|all", "act a scenario out, told step by step", runScenario},
 		{"demo", "[NAME]", "a scenario as tcpstory tells it", demo},
 		{"load", "", "make short connections, as many as possible", load},
+		{"bench", "", "what tracing costs, beside other tools", bench},
 		{"clean", "", "remove what a lab left whose clean-up was killed too", clean},
 	}
 }

@@ -1,0 +1,61 @@
+package bench
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMeasure runs the real thing once, briefly. It asserts that there are
+// figures, not which: this machine may do other things, too.
+func TestMeasure(t *testing.T) {
+	tracer := filepath.Join(t.TempDir(), "tcpstory")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", tracer, "tcpstory/cmd/tcpstory").CombinedOutput(); err != nil {
+		t.Fatalf("build the tracer: %v\n%s", err, out)
+	}
+	tools, err := Select()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Measure(t.Context(), Options{
+		Tracer: tracer, Tools: tools, Pairs: 1, Duration: 200 * time.Millisecond, Rate: 500,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range r.Results() {
+		if row.Load.Value <= 0 || row.PeakMiB <= 0 {
+			t.Errorf("%s: load ×%v, %v MiB", row.Command, row.Load.Value, row.PeakMiB)
+		}
+		for _, g := range []Regime{row.Full, row.Paced} {
+			if g.CPU.Value <= 0 || g.CPUPerEvent <= 0 || g.Told == 0 || g.LostShare > 1 {
+				t.Errorf("%s: %+v", row.Command, g)
+			}
+		}
+		if printed := row.First.Value > 0; printed != (row.Tool != DumpFile) {
+			t.Errorf("%s: first event after %v ms", row.Command, row.First.Value)
+		}
+	}
+	if n := len(r.Verdicts()); n != 12 {
+		t.Errorf("%d verdicts, not 12", n)
+	}
+}
+
+// TestToolFails: what a tool complained of is in the error.
+func TestToolFails(t *testing.T) {
+	tools, err := Select(Story)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt := Options{Tracer: "/bin/ls", Tools: tools, Pairs: 1, Duration: 10 * time.Millisecond}
+	tools[0].Command = append(tools[0].Command, "--no-such-flag")
+	if _, err := Measure(t.Context(), opt); err == nil || !strings.Contains(err.Error(), "no-such-flag") {
+		t.Errorf("the error is %v", err)
+	}
+	opt.Tracer = "/nonexistent"
+	if _, err := Measure(t.Context(), opt); err == nil || !strings.Contains(err.Error(), "make build") {
+		t.Errorf("the error is %v", err)
+	}
+}

@@ -1,0 +1,120 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// invented is a report of figures that are easy to reckon with.
+func invented(t *testing.T) *Report {
+	tools, err := Select(StoryStates, TCPStates, Story, DumpLines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Report{Pairs: 3, Seconds: 2, Rate: 2000, tools: tools}
+	for pair := range 3 {
+		drift := float64(pair) // what changes from pair to pair hits all alike
+		run := func(tool string, us, cpu float64, lost uint64) Run {
+			return Run{
+				Tool: tool, Pair: pair, Conns: 100, USAlone: 20 + drift, USPerConn: 20 + drift + us,
+				ToolCPU: cpu, Events: 1000 - lost, Lost: lost, LostOf: 1000,
+			}
+		}
+		r.Runs = append(r.Runs,
+			Run{Pair: pair, Conns: 100, USPerConn: 20 + drift},
+			run(StoryStates, 4, 10, 0), run(TCPStates, 50, 50, 0),
+			run(Story, 3, 12, 0), run(DumpLines, 3.5, 20, 750),
+		)
+		r.Paced = append(r.Paced, run(Story, 0, 15, uint64(pair/2)), run(DumpLines, 0, 30, 0))
+		r.Starts = append(r.Starts, Start{Story, 100 + drift}, Start{StoryStates, 400})
+	}
+	return r
+}
+
+// TestVerdicts: each condition is judged by the right figures, and what was
+// not measured is not judged.
+func TestVerdicts(t *testing.T) {
+	want := []string{
+		"PASS  time added to a connection, at full speed: tcpstory --no-packets 4.00 µs, tcpstates 50.00 µs: ×0.080 (",
+		"PASS  own CPU on a connection told in full, at full speed: tcpstory --no-packets 10.00 µs, tcpstates 50.00 µs: ×0.200 (",
+		"PASS  time added to a connection, at full speed: tcpstory 3.00 µs, tcpdump -l -nn -i lo 3.50 µs: ×0.857 (",
+		"PASS  own CPU on a connection told in full, at full speed: tcpstory 12.00 µs, tcpdump -l -nn -i lo 80.00 µs: ×0.150 (",
+		"FAIL  own CPU on a connection told in full, at 2000 a second: tcpstory 15.00 µs, tcpdump -l -nn -i lo 30.00 µs: ×0.50",
+		"PASS  tcpstory --no-packets lost 0 events, told 3000",
+		"FAIL  tcpstory lost 1 events, told 5999",
+		"FAIL  tcpstory --no-packets showed its first event 400 (400–400) ms after exec, less than 300",
+		"PASS  tcpstory showed its first event 101 (",
+	}
+	got := invented(t).Verdicts()
+	if len(got) != len(want) {
+		t.Fatalf("%d verdicts, not %d: %v", len(got), len(want), got)
+	}
+	for i, v := range got {
+		if !strings.HasPrefix(v.String(), want[i]) {
+			t.Errorf("%s\nwant %s", v, want[i])
+		}
+	}
+}
+
+// TestVerdictOverLimit: the limits are limits.
+func TestVerdictOverLimit(t *testing.T) {
+	r := invented(t)
+	for i := range r.Runs {
+		if r.Runs[i].Tool == StoryStates {
+			r.Runs[i].USPerConn += 1.5
+			r.Runs[i].ToolCPU += 3
+		}
+	}
+	for _, v := range r.Verdicts()[:2] {
+		if v.Pass {
+			t.Errorf("more than the limit: %s", v)
+		}
+	}
+}
+
+// TestText: the tables show every tool within 120 columns.
+func TestText(t *testing.T) {
+	var b bytes.Buffer
+	r := invented(t)
+	if err := r.WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"a connection takes 21.0 (", "×1.19 (", "75 %", "–"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, &b)
+		}
+	}
+	for _, tool := range r.tools {
+		if n := strings.Count(b.String(), "\n"+tool.Title()+"  "); n != 2 {
+			t.Errorf("%s has %d rows, not 2, in\n%s", tool.Title(), n, &b)
+		}
+	}
+	if strings.Contains(b.String(), "CAUTION") {
+		t.Error("nobody disturbed these runs")
+	}
+	r.Runs[0].Others = 0.5
+	b.Reset()
+	if err := r.WriteText(&b); err != nil || !strings.Contains(b.String(), "CAUTION: 1 of 21 runs") {
+		t.Errorf("a disturbed run is not told: %v\n%s", err, &b)
+	}
+}
+
+// TestJSON: whoever doubts the figures finds every run.
+func TestJSON(t *testing.T) {
+	var b bytes.Buffer
+	if err := invented(t).WriteJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Runs, Paced, Starts, Results, Verdicts []map[string]any
+	}
+	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Runs) != 15 || len(got.Paced) != 6 || len(got.Starts) != 6 || len(got.Results) != 4 || len(got.Verdicts) != 9 {
+		t.Errorf("%d runs, %d paced, %d starts, %d results, %d verdicts",
+			len(got.Runs), len(got.Paced), len(got.Starts), len(got.Results), len(got.Verdicts))
+	}
+}

@@ -1,0 +1,106 @@
+package bench
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Verdict is one thing that tracing may cost at most, and what it does cost.
+type Verdict struct {
+	Pass bool   `json:"pass"`
+	Text string `json:"text"` // with the figures
+}
+
+// String is the verdict in one line.
+func (v Verdict) String() string {
+	if v.Pass {
+		return "PASS  " + v.Text
+	}
+	return "FAIL  " + v.Text
+}
+
+// What is compared, by the words for it.
+const (
+	loadAdded = "time added to a connection"
+	cpuSpent  = "own CPU on a connection told in full"
+)
+
+var figures = map[string]func(Run) float64{loadAdded: Run.added, cpuSpent: Run.cpuTold}
+
+// limits are the conditions that compare tcpstory with another tool.
+var limits = []struct {
+	tool, with string
+	what       string
+	atMost     float64 // of the other tool's figure
+	paced      bool
+}{
+	{StoryStates, TCPStates, loadAdded, 0.1, false},
+	{StoryStates, TCPStates, cpuSpent, 0.25, false},
+	{StoryStates, TCPStates, cpuSpent, 0.25, true},
+	{Story, DumpLines, loadAdded, 1, false},
+	{Story, DumpLines, cpuSpent, 0.25, false},
+	{Story, DumpLines, cpuSpent, 0.25, true},
+}
+
+// storyTools are ours: what must lose nothing and start soon.
+var storyTools = []string{StoryStates, Story, StoryPackets}
+
+// firstEventLimit is the time from exec to the first event, ms.
+const firstEventLimit = 300
+
+// Verdicts judges what was measured; what was not is left out.
+func (r *Report) Verdicts() []Verdict {
+	var all []Verdict
+	for i := range limits {
+		all = append(all, r.compare(i)...)
+	}
+	for _, row := range r.Results() {
+		if slices.Contains(storyTools, row.Tool) {
+			all = append(all, row.complete())
+		}
+	}
+	for _, row := range r.Results() {
+		if slices.Contains(storyTools, row.Tool) && row.First.Value > 0 {
+			all = append(all, row.prompt())
+		}
+	}
+	return all
+}
+
+// compare judges one of the limits, if both tools were measured.
+func (r *Report) compare(i int) []Verdict {
+	l := limits[i]
+	runs, pace := r.Runs, "at full speed"
+	if l.paced {
+		runs, pace = r.Paced, fmt.Sprintf("at %d a second", r.Rate)
+	}
+	ours := each(runsOf(runs, l.tool), figures[l.what])
+	theirs := each(runsOf(runs, l.with), figures[l.what])
+	if len(ours) == 0 || len(theirs) == 0 {
+		return nil
+	}
+	our, their := medianOf(ours).Value, medianOf(theirs).Value
+	q := quotientOf(ours, theirs)
+	return []Verdict{{
+		Pass: their > 0 && our <= l.atMost*their,
+		Text: fmt.Sprintf("%s, %s: %s %.2f µs, %s %.2f µs: ×%s, at most ×%g",
+			l.what, pace, r.title(l.tool), our, r.title(l.with), their, q.with("%.3f"), l.atMost),
+	}}
+}
+
+// complete judges what a tool of ours lost, at full speed and paced.
+func (row Result) complete() Verdict {
+	lost, told := row.Full.Lost+row.Paced.Lost, row.Full.Told+row.Paced.Told
+	return Verdict{
+		Pass: lost == 0 && told > 0,
+		Text: fmt.Sprintf("%s lost %d events, told %d", row.Command, lost, told),
+	}
+}
+
+func (row Result) prompt() Verdict {
+	return Verdict{
+		Pass: row.First.Value < firstEventLimit,
+		Text: fmt.Sprintf("%s showed its first event %s ms after exec, less than %d",
+			row.Command, row.First.with("%.0f"), firstEventLimit),
+	}
+}
