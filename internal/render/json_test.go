@@ -102,7 +102,7 @@ func TestJSONValues(t *testing.T) {
 			t.Errorf("-want +got:\n%s", d)
 		}
 	}
-	last := objects[len(objects)-2]
+	last := objects[len(objects)-3]
 	if d := cmp.Diff([]any{json.Number("7"), json.Number("42")}, last["vlan"]); d != "" {
 		t.Errorf("vlan: %s", d)
 	}
