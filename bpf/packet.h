@@ -178,6 +178,8 @@ static __always_inline bool sighted(struct sk_buff *skb, struct net_device *dev,
 {
 	if (only_ifindex)
 		return dev->ifindex == only_ifindex;
+	if (dev->flags & IFF_LOOPBACK)
+		return true;
 	if (rx) /* a bridge reports itself what is for this host */
 		return !(BPF_CORE_READ_BITFIELD_PROBED(dev, priv_flags) & IFF_BRIDGE_PORT);
 	return (all_hops || is_senders_device(skb, dev)) && !is_stacked(dev);
