@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -25,17 +26,17 @@ type device struct {
 // stackedKinds are devices whose packets are traced at the device below them.
 var stackedKinds = []string{"vlan", "bond", "team", "macvlan", "macvtap", "ipvlan", "ipvtap", "bridge", "openvswitch", "ifb"}
 
-// arphrdEther is ARPHRD_ETHER; loopback (772) frames look the same.
-const arphrdEther, arphrdLoopback = 1, 772
-
 // openDevice looks the device up in the calling thread's network namespace.
 func openDevice(name string) (*device, error) {
 	if name == "" {
 		return &device{}, nil
 	}
 	link, err := netlink.LinkByName(name)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return nil, fmt.Errorf("%s: no such device in this network namespace (tcpstory -D lists them)", name)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: no such device in this network namespace (tcpstory -D lists them): %w", name, err)
+		return nil, fmt.Errorf("look up device %s: %w", name, err)
 	}
 	inum, err := OwnNetns()
 	if err != nil {
