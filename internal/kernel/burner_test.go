@@ -52,7 +52,7 @@ var burnt uint64
 func burnAll(t *testing.T) {
 	t.Helper()
 	for cpu := range runtime.NumCPU() {
-		cmd := exec.Command("/proc/self/exe")
+		cmd := exec.Command(self(t))
 		cmd.Env = append(os.Environ(), burnVar+"=1")
 		in, err := cmd.StdinPipe()
 		if err != nil {
@@ -86,8 +86,7 @@ func pin(t *testing.T, pid, cpu int) {
 func steerAll(t *testing.T, hosts ...*lab.Host) {
 	t.Helper()
 	for _, h := range hosts {
-		cmd := h.Command(t.Context(), "/proc/self/exe")
-		cmd.Path, cmd.Args = "/usr/bin/nsenter", []string{"nsenter", "--net=" + h.Path(), "--", self(t)}
+		cmd := h.Command(t.Context(), self(t))
 		cmd.Env = append(os.Environ(), steerVar+"=1")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("steer on the %s: %v: %s", h.Name(), err, out)

@@ -46,6 +46,18 @@ type decoder struct {
 	resets  map[uint32]string
 }
 
+// isRecord are the kinds that cross the ring buffer; of those in isWhole, fill
+// reads the last part whatever the flags say.
+var (
+	isRecord = [tcp.KindPort + 1]bool{
+		tcp.KindState: true, tcp.KindPacket: true, tcp.KindRetransmit: true, tcp.KindSynAckAgain: true,
+		tcp.KindSendReset: true, tcp.KindReceiveReset: true, tcp.KindDrop: true, tcp.KindSocketError: true, tcp.KindPort: true,
+	}
+	isWhole = [tcp.KindPort + 1]bool{
+		tcp.KindRetransmit: true, tcp.KindSynAckAgain: true, tcp.KindSendReset: true, tcp.KindDrop: true,
+	}
+)
+
 // view checks the length and casts: 3 ns against 1.5 µs for binary.Read. The
 // ring buffer aligns records to 8 bytes, as the struct needs. Parts of the
 // struct that the flags do not name must not be read: they lie behind the
@@ -57,7 +69,9 @@ func view(raw []byte) (*traceEvent, []byte, error) {
 	e := (*traceEvent)(unsafe.Pointer(unsafe.SliceData(raw)))
 	at := headLen
 	switch long := e.Flags & (hasTuple | hasName | hasSegment); {
-	case e.Kind == uint8(tcp.KindPacket) && long != 0, long&hasSegment != 0:
+	case int(e.Kind) >= len(isRecord) || !isRecord[e.Kind]:
+		return nil, nil, fmt.Errorf("ring buffer record of unknown kind %d: loader and programs differ", e.Kind)
+	case e.Kind == uint8(tcp.KindPacket) && long != 0, long&hasSegment != 0, isWhole[e.Kind]:
 		at = recordLen
 	case long&hasName != 0:
 		at = nameLen
