@@ -48,12 +48,12 @@ func demo(ctx context.Context, args []string, std stdio) (err error) {
 	for _, h := range l.Hosts() {
 		flags = append(flags, "--netns", h.NetnsName())
 	}
-	return traced(ctx, std, exec.Command(tracer, flags...), func() error { return s.Run(ctx, l, family) })
+	return traced(std, exec.Command(tracer, flags...), func() error { return s.Run(ctx, l, family) })
 }
 
 // traced runs act while the tracer listens, then ends the tracer and waits for
 // its last word.
-func traced(ctx context.Context, std stdio, tracer *exec.Cmd, act func() error) error {
+func traced(std stdio, tracer *exec.Cmd, act func() error) error {
 	tracer.Stdout = std.out
 	pipe, err := tracer.StderrPipe()
 	if err != nil {
