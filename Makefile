@@ -53,8 +53,12 @@ generate: ## compile bpf/ again; needs clang
 	$(call install,$(BPF_PACKAGES))
 	$(GO) generate ./internal/kernel
 
-check-generated: ## the committed BPF object is what bpf/ compiles to
-	@before=$$(cat internal/kernel/trace_bpfel.* | sha256sum); $(GO) generate ./internal/kernel; \
+# Another major version of clang compiles other bytes: then there is nothing to compare.
+CLANG_MAJOR := 14
+check-generated: ## the committed BPF object is what bpf/ compiles to (clang 14, Debian 12)
+	@major=$$(clang -dumpversion | cut -d. -f1); \
+	if [ "$$major" != $(CLANG_MAJOR) ]; then echo "NOT CHECKED: the committed BPF object was compiled by clang $(CLANG_MAJOR), this is clang $$major"; exit 0; fi; \
+	before=$$(cat internal/kernel/trace_bpfel.* | sha256sum); $(GO) generate ./internal/kernel; \
 	after=$$(cat internal/kernel/trace_bpfel.* | sha256sum); \
 	[ "$$before" = "$$after" ] || { echo "internal/kernel/trace_bpfel.*: not what bpf/ compiles to; run 'make generate' and commit"; exit 1; }
 
