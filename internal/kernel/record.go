@@ -202,19 +202,19 @@ const (
 	caLoss           = 4 // TCP_CA_Loss
 )
 
-// retransmission tells the kind from the socket's own bookkeeping: the pending
-// timer (tcp_send_loss_probe keeps it), the count of time-outs in a row
-// (tcp_update_rto_stats raises it before it sends, an ACK of new data clears
-// it) and the congestion state.
+// retransmission tells the kind from the socket's own bookkeeping: the congestion
+// state, the pending timer (tcp_send_loss_probe keeps it; it may still be armed
+// when an ACK has started the recovery) and the count of time-outs in a row
+// (tcp_update_rto_stats raises it before it sends, an ACK of new data clears it).
 func retransmission(e *traceEvent) tcp.Retransmit {
 	n := uint32(e.Retransmits)
 	switch {
 	case tcp.State(e.Newstate) == tcp.SynSent:
 		return tcp.Retransmit{Again: tcp.RetransmitSYN, Count: n}
-	case e.Pending == pendingLossProbe:
-		return tcp.Retransmit{Again: tcp.RetransmitTLP}
 	case e.CaState == caRecovery:
 		return tcp.Retransmit{Again: tcp.RetransmitFast}
+	case e.Pending == pendingLossProbe:
+		return tcp.Retransmit{Again: tcp.RetransmitTLP}
 	case n > 0:
 		return tcp.Retransmit{Again: tcp.RetransmitRTO, Count: n}
 	case e.CaState == caLoss:
