@@ -221,6 +221,7 @@ func TestRetransmitKinds(t *testing.T) {
 		{traceEvent{Newstate: uint8(tcp.SynSent), Retransmits: 2}, tcp.Retransmit{Again: tcp.RetransmitSYN, Count: 2}},
 		{traceEvent{Newstate: 1, Pending: 5}, tcp.Retransmit{Again: tcp.RetransmitTLP}},
 		{traceEvent{Newstate: 1, CaState: 3}, tcp.Retransmit{Again: tcp.RetransmitFast}},
+		{traceEvent{Newstate: 1, CaState: 3, Pending: 5}, tcp.Retransmit{Again: tcp.RetransmitFast}}, // the probe timer is still armed
 		{traceEvent{Newstate: 1, CaState: 4, Retransmits: 3}, tcp.Retransmit{Again: tcp.RetransmitRTO, Count: 3}},
 		{traceEvent{Newstate: 1, CaState: 4}, tcp.Retransmit{Again: tcp.RetransmitLossRepair}},
 		{traceEvent{Newstate: 1}, tcp.Retransmit{}},
