@@ -73,6 +73,24 @@ __attribute__((noinline)) int namespace_has(__u64 netns, __u64 high, __u64 low, 
 	return 0;
 }
 
+/*
+ * Addresses that are no device's, but that this namespace answers for: its own
+ * firewall translates them (DNAT) after the receive hook. They become known by
+ * the first answer that leaves; the very first SYN is taken for passed on.
+ */
+struct answered {
+	__u64 high, low;
+	__u32 netns;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 256);
+	__type(key, struct answered);
+	__type(value, __u8);
+} answered SEC(".maps");
+
 /* BPF_CORE_READ gives plain numbers, where a typed pointer would be refused. */
 static __always_inline bool is_local(struct sk_buff *skb, struct address *a)
 {
@@ -83,8 +101,23 @@ static __always_inline bool is_local(struct sk_buff *skb, struct address *a)
 	return namespace_has((__u64)BPF_CORE_READ(skb, dev, nd_net.net), a->high, a->low, a->family);
 }
 
-/* destination finds whom a frame is for; family 0: no IP header, or not captured. */
-static __always_inline void destination(struct frame *f, __u32 caplen, bool raw, struct address *a)
+static __always_inline bool is_answered(struct address *a, __u32 netns)
+{
+	struct answered key = { .high = a->high, .low = a->low, .netns = netns };
+
+	return bpf_map_lookup_elem(&answered, &key);
+}
+
+static __always_inline void answers_for(struct address *a, __u32 netns)
+{
+	struct answered key = { .high = a->high, .low = a->low, .netns = netns };
+	__u8 yes = 1;
+
+	bpf_map_update_elem(&answered, &key, &yes, 0);
+}
+
+/* read_address finds the source or destination of a frame; family 0: no IP header, or not captured. */
+static __always_inline void read_address(struct frame *f, __u32 caplen, bool raw, bool source, struct address *a)
 {
 	__u32 at = raw ? 0 : ETH_HLEN;
 	__u16 type = raw ? 0 : (f->data[12] << 8 | f->data[13]);
@@ -97,11 +130,16 @@ static __always_inline void destination(struct frame *f, __u32 caplen, bool raw,
 	if (f->data[at] >> 4 == 4) {
 		a->family = AF_INET;
 		a->high = 0;
-		__builtin_memcpy(&a->high, &f->data[at + 16], 4);
+		a->low = 0;
+		if (source)
+			__builtin_memcpy(&a->high, &f->data[at + 12], 4);
+		else
+			__builtin_memcpy(&a->high, &f->data[at + 16], 4);
 	} else if (f->data[at] >> 4 == 6 && caplen >= at + 40) {
 		a->family = AF_INET6;
-		__builtin_memcpy(&a->high, &f->data[at + 24], 8);
-		__builtin_memcpy(&a->low, &f->data[at + 32], 8);
+		at += source ? 8 : 24;
+		__builtin_memcpy(&a->high, &f->data[at], 8);
+		__builtin_memcpy(&a->low, &f->data[at + 8], 8);
 	}
 }
 

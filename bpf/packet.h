@@ -249,14 +249,14 @@ static __always_inline bool asked(struct sighting *s)
 }
 
 /* for_us: on the way in, is it addressed to this namespace? */
-static __always_inline bool for_us(struct sighting *s)
+static __always_inline bool for_us(struct sighting *s, __u32 netns)
 {
 	struct address a = {};
 
 	if (!s->rx || all_hops)
 		return true;
-	destination(s->f, s->cap, s->raw, &a);
-	return !a.family || is_local(s->skb, &a);
+	read_address(s->f, s->cap, s->raw, false, &a);
+	return !a.family || is_local(s->skb, &a) || is_answered(&a, netns);
 }
 
 /* A request socket has no cookie, and its address is not the child's. */
@@ -296,7 +296,14 @@ static __always_inline void emit(struct sighting *s, __u8 kind, __u32 netns, str
 	if (kind != EV_PACKET)
 		n = 0;
 	BOUND(n);
-	tuple = owner && (kind != EV_PACKET || is_translated(s->f, s->cap, s->raw, owner));
+	tuple = owner && kind != EV_PACKET;
+	if (owner && kind == EV_PACKET && is_translated(s->f, s->cap, s->raw, owner)) {
+		struct address source = {};
+
+		read_address(s->f, s->cap, s->raw, true, &source);
+		answers_for(&source, netns);
+		tuple = true;
+	}
 	if (!tuple && is_announced(a, netns, s->dev)) {
 		fill_head(e, s, kind, netns, owner);
 		e->cap_len = n;
@@ -358,7 +365,7 @@ static __always_inline int packet(struct sk_buff *skb, struct net_device *dev, c
 		return 0;
 	measure(&s);
 	s.flags = (loopback ? EV_LOOPBACK : 0) | (s.raw ? EV_RAW : 0);
-	if (wanted && asked(&s) && for_us(&s))
+	if (wanted && asked(&s) && for_us(&s, netns))
 		emit(&s, EV_PACKET, netns, owner);
 	else if (port_news)
 		emit(&s, EV_PORT, netns, owner);

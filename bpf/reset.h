@@ -38,6 +38,8 @@ int BPF_PROG(send_reset)
 	} else if (!fill_segment(e, skb, true)) {
 		bpf_ringbuf_discard(e, BPF_RB_NO_WAKEUP);
 		return 0;
+	} else {
+		e->flags |= EV_RECEIVED; /* the segment is the one that is answered */
 	}
 	if (reset_tells_reason)
 		e->reason = ctx[2];

@@ -20,6 +20,14 @@ type traceAnnounced struct {
 	Name    [2]uint64
 }
 
+type traceAnswered struct {
+	_     structs.HostLayout
+	High  uint64
+	Low   uint64
+	Netns uint32
+	Pad   uint32
+}
+
 type traceEvent struct {
 	_           structs.HostLayout
 	Time        uint64
@@ -99,6 +107,7 @@ type traceNotes struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	traceMapAnswered              = "answered"
 	traceMapChildren              = "children"
 	traceMapDevices               = "devices"
 	traceMapEvents                = "events"
@@ -205,6 +214,7 @@ type traceProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type traceMapSpecs struct {
+	Answered *ebpf.MapSpec `ebpf:"answered"`
 	Children *ebpf.MapSpec `ebpf:"children"`
 	Devices  *ebpf.MapSpec `ebpf:"devices"`
 	Events   *ebpf.MapSpec `ebpf:"events"`
@@ -267,6 +277,7 @@ func (o *traceObjects) Close() error {
 //
 // It can be passed to loadTraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type traceMaps struct {
+	Answered *ebpf.Map `ebpf:"answered"`
 	Children *ebpf.Map `ebpf:"children"`
 	Devices  *ebpf.Map `ebpf:"devices"`
 	Events   *ebpf.Map `ebpf:"events"`
@@ -276,6 +287,7 @@ type traceMaps struct {
 
 func (m *traceMaps) Close() error {
 	return _TraceClose(
+		m.Answered,
 		m.Children,
 		m.Devices,
 		m.Events,
