@@ -3,6 +3,7 @@ package kernel_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -51,9 +52,13 @@ func follow(t *testing.T, c kernel.Config, see func(*tcp.Event), hosts ...*lab.H
 func (s *stream) read() {
 	defer close(s.done)
 	var ev tcp.Event
-	for {
+	for last := uint64(0); ; {
 		switch err := s.source.Read(&ev); {
 		case err == nil:
+			if last++; ev.Seq != last {
+				s.err = fmt.Errorf("event %d came as number %d", last, ev.Seq)
+				return
+			}
 			ev.Decode()
 			s.mu.Lock()
 			s.see(&ev)

@@ -113,7 +113,7 @@ func (c *orderCheck) round() {
 		c.voids++
 		return
 	}
-	c.conns += int(c.traffic.total() - made)
+	c.conns += c.traffic.total() - made
 	c.sum.Add(check.Report())
 	c.counted.out += counted.out - before.out
 	c.counted.in += counted.in - before.in

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -22,7 +21,6 @@ type traffic struct {
 	closers        []*closer
 
 	ports map[uint16]*ordertest.Plan // of the servers, one for each worker and closer
-	made  map[uint16]*atomic.Int64   // connections, by server port
 	lanes [][]*lane                  // by worker
 }
 
@@ -30,7 +28,8 @@ type traffic struct {
 type lane struct {
 	closer   *closer
 	listener int
-	server   netip.AddrPort
+	server   netip.AddrPort // where clients connect to
+	made     int            // connections, so far
 }
 
 // target is the address that clients connect to.
@@ -47,7 +46,7 @@ func (tr *traffic) target() netip.Addr {
 // prepare makes the listeners.
 func (tr *traffic) prepare(t *testing.T) {
 	t.Helper()
-	tr.ports, tr.made = map[uint16]*ordertest.Plan{}, map[uint16]*atomic.Int64{}
+	tr.ports = map[uint16]*ordertest.Plan{}
 	tr.lanes = make([][]*lane, tr.workers)
 	for i := range tr.lanes {
 		for _, c := range tr.closers {
@@ -58,7 +57,6 @@ func (tr *traffic) prepare(t *testing.T) {
 			t.Cleanup(func() { unix.Close(l.listener) })
 			tr.lanes[i] = append(tr.lanes[i], l)
 			tr.ports[l.server.Port()] = &c.plan
-			tr.made[l.server.Port()] = &atomic.Int64{}
 		}
 	}
 }
@@ -130,7 +128,7 @@ func (tr *traffic) connection(l *lane) error {
 	if err != nil {
 		return err
 	}
-	tr.made[l.server.Port()].Add(1)
+	l.made++
 	err = unix.Connect(fd, sockaddr(l.server))
 	if l.closer.refuse {
 		if err != unix.ECONNREFUSED {
@@ -150,9 +148,11 @@ func (tr *traffic) connection(l *lane) error {
 }
 
 // total is how many connections were made.
-func (tr *traffic) total() (n int64) {
-	for _, m := range tr.made {
-		n += m.Load()
+func (tr *traffic) total() (n int) {
+	for _, lanes := range tr.lanes {
+		for _, l := range lanes {
+			n += l.made
+		}
 	}
 	return n
 }
