@@ -324,12 +324,14 @@ func TestSelected(t *testing.T) {
 		}
 	}
 	s := conntest.New()
-	listener := &conntest.Socket{Cookie: 3, Netns: 1, Flow: conntest.Flow("0.0.0.0:80", "0.0.0.0:0")}
-	s.State(listener, tcp.Close, tcp.Listen)
+	for i, at := range []string{"0.0.0.0:50000", "0.0.0.0:80"} {
+		listener := &conntest.Socket{Cookie: uint64(3 + i), Netns: 1, Flow: conntest.Flow(at, "0.0.0.0:0")}
+		s.State(listener, tcp.Close, tcp.Listen)
+	}
 	s.Add(&tcp.Event{Kind: tcp.KindGap, Gap: tcp.Gap{Cause: tcp.GapRingFull, Lost: 3}})
-	for _, w := range apply(t, tab, s) {
-		if !w.Selected {
-			t.Errorf("%v not selected: unknown parts may be anything", &w)
+	for i, w := range apply(t, tab, s) {
+		if want := i != 1; w.Selected != want {
+			t.Errorf("%v: selected %v; only a listener on the port asked for, and a gap, are", &w, w.Selected)
 		}
 	}
 }
