@@ -92,3 +92,44 @@ func checkRedirected(t *testing.T, seen []tcp.Event, real, public netip.AddrPort
 		t.Errorf("seen %v", ways)
 	}
 }
+
+// TestTranslatedAtTheServer: an address that is not the server's is led to it by
+// its own firewall. What comes in is known to be the server's as soon as an
+// answer has shown the translation: the very first SYN is not.
+func TestTranslatedAtTheServer(t *testing.T) {
+	onEach(t, func(t *testing.T, family lab.Family) {
+		s := actOut(t, "dnat-server", family)
+		virtual := lab.Virtual4
+		if family == lab.IPv6 {
+			virtual = lab.Virtual6
+		}
+		real := netip.AddrPortFrom(s.lab.Host(lab.Server).Addr(family), s.story.Port)
+		public := netip.AddrPortFrom(virtual, s.story.Port)
+		var seen []tcp.Event
+		for _, ev := range s.at(lab.Server, tcp.KindPacket) {
+			if ev.Packet.IsTCP {
+				seen = append(seen, ev)
+			}
+		}
+		checkRedirected(t, seen, real, public)
+		sent := 0
+		for _, ev := range s.at(lab.Client, tcp.KindPacket) {
+			if ev.Packet.IsTCP && ev.Packet.Dir == tcp.DirOut {
+				sent++
+			}
+		}
+		arrived := len(seen) - countOut(seen)
+		if arrived < sent-1 {
+			t.Errorf("the client sent %d packets, %d were seen to arrive", sent, arrived)
+		}
+	})
+}
+
+func countOut(list []tcp.Event) (n int) {
+	for _, ev := range list {
+		if ev.Packet.Dir == tcp.DirOut {
+			n++
+		}
+	}
+	return n
+}

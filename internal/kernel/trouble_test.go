@@ -154,3 +154,20 @@ func TestSynAckAgain(t *testing.T) {
 		}
 	})
 }
+
+// TestResetOfNobody: a reset without a socket is told by the flow of this host,
+// with the segment that it answers.
+func TestResetOfNobody(t *testing.T) {
+	onEach(t, func(t *testing.T, family lab.Family) {
+		s := actOut(t, "refused", family)
+		told := s.at(lab.Server, tcp.KindSendReset)
+		if len(told) != 1 {
+			t.Fatalf("%d resets were told: %+v", len(told), told)
+		}
+		ev := told[0]
+		if ev.Reason != "NO_SOCKET" || ev.Cookie != 0 || ev.Flow.Local.Port() != s.story.Port || ev.Packet.Flags != tcp.SYN || ev.Packet.Dir != tcp.DirIn {
+			t.Errorf("told %+v", ev)
+		}
+		s.isClients(&ev, ev.Packet.Segment.Flow)
+	})
+}
