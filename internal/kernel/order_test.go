@@ -188,7 +188,7 @@ func (c *orderCheck) sockets() {
 			c.t.Errorf("%s: %d clients and %d servers", l.plan.Name, n, servers)
 		}
 	}
-	if clients != c.conns {
-		c.t.Errorf("%d connections were made, %d seen", c.conns, clients)
+	if clients+c.sum.Reused < c.conns || c.sum.Reused > c.conns/1000 {
+		c.t.Errorf("%d connections were made, %d seen, %d sockets had a tuple of another", c.conns, clients, c.sum.Reused)
 	}
 }

@@ -21,8 +21,8 @@ type Checker struct {
 	clock  clock
 }
 
-// place is one end of a connection: a namespace and its view of the flow.
-// Within one check, no tuple may be used twice.
+// place is one end of a connection: a namespace and its view of the flow. Where
+// a tuple is used twice in one check, its packets cannot be told apart.
 type place struct {
 	netns uint32
 	flow  tcp.Flow

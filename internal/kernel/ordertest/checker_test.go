@@ -208,3 +208,17 @@ func TestTableErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestTupleUsedTwice: whose packets are whose cannot be told, so nothing is.
+func TestTupleUsedTwice(t *testing.T) {
+	events := fourWay()
+	for _, ev := range fourWay() {
+		if ev.Cookie != 0 {
+			ev.Cookie += 10
+		}
+		events = append(events, ev)
+	}
+	if r := report(t, events); r.FaultCount != 0 || r.Reused != 4 || len(r.Sockets) != 0 {
+		t.Errorf("%d sockets left out, %v, faults %v", r.Reused, r.Sockets, r.Faults)
+	}
+}

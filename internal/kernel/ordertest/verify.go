@@ -12,6 +12,7 @@ type Report struct {
 	Rules       []Rule
 	Held        []int          // per rule: transitions that stood on the right side of their packet
 	Sockets     map[string]int // by plan and role
+	Reused      int            // sockets left out, because two had the same tuple
 	Transitions int
 	Out, In     uint64 // segments seen as they left and as they arrived; one on loopback is both
 
@@ -41,6 +42,7 @@ func (r *Report) Add(o *Report) {
 	for k, n := range o.Sockets {
 		r.Sockets[k] += n
 	}
+	r.Reused += o.Reused
 	r.Transitions += o.Transitions
 	r.Out += o.Out
 	r.In += o.In
@@ -73,9 +75,17 @@ func (f *faults) add(format string, args ...any) {
 // when the stream has ended.
 func (c *Checker) Report() *Report {
 	r := &Report{Rules: c.rules, Held: make([]int, len(c.rules)), Sockets: map[string]int{}, Out: c.out, In: c.in, Again: c.again}
-	m := missing{}
+	m, uses := missing{}, map[place]int{}
+	for _, s := range c.socks {
+		uses[s.at]++
+	}
 	for cookie, s := range c.socks {
-		if plan := c.planOf(s.at.flow); plan != nil && len(s.seen) > 0 {
+		plan := c.planOf(s.at.flow)
+		switch {
+		case plan == nil || len(s.seen) == 0:
+		case uses[s.at] > 1:
+			r.Reused++
+		default:
 			c.verify(r, m, cookie, s, plan)
 		}
 	}
