@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,9 +11,11 @@ import (
 )
 
 // raw is the record of an event that ends behind n bytes, with a frame behind it.
+// As in the ring, what follows the record is somebody else's memory.
 func raw(e traceEvent, n int, frame string) []byte {
-	b := slices.Clone(unsafe.Slice((*byte)(unsafe.Pointer(&e)), recordLen))
-	return append(b[:n:n], frame...)
+	b := make([]byte, 0, recordLen+len(frame))
+	b = append(b, unsafe.Slice((*byte)(unsafe.Pointer(&e)), n)...)
+	return append(b, frame...)
 }
 
 func newDecoder() *decoder {
@@ -269,8 +270,7 @@ func FuzzRecord(f *testing.F) {
 		f.Add(append(raw(e, recordLen, ""), make([]byte, l.frame)...))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		record := make([]byte, len(b)+7) // the ring aligns records to 8 bytes
-		record = append(record[:0:len(b)], b...)
+		record := append(make([]byte, 0, len(b)+recordLen), b...)
 		e, frame, err := view(record)
 		if err != nil {
 			return
