@@ -32,9 +32,7 @@ func (v *verdict) facts() {
 			if f.Host != host || f.Kind == tcp.KindDrop || f.Kind == tcp.KindRetransmit || f.Kind == tcp.KindSynAckAgain {
 				continue
 			}
-			if f.Kind == tcp.KindSocketError && host == lab.Client && v.of.Story.ClientErrno != 0 {
-				f.Errno = v.of.Story.ErrnoAt(v.of.family)
-			}
+			f.Errno = socketErrno(v.of.Story, f, v.of.family)
 			i := slices.IndexFunc(have, func(ev happening) bool { return isFact(&ev, f) })
 			if i < 0 {
 				v.lacks("%s %s %v at the %s", f.Kind, f.Reason, f.Errno, host)
@@ -46,6 +44,14 @@ func (v *verdict) facts() {
 			v.errs("%s %s %d at the %s", ev.Kind, ev.Reason, ev.Errno, host)
 		}
 	}
+}
+
+// socketErrno is a fact's error: the client's own differs from family to family.
+func socketErrno(s lab.Story, f lab.Fact, family lab.Family) unix.Errno {
+	if f.Kind == tcp.KindSocketError && f.Host == lab.Client && s.ClientErrno != 0 {
+		return s.ErrnoAt(family)
+	}
+	return f.Errno
 }
 
 func isFact(ev *happening, f lab.Fact) bool {
