@@ -164,7 +164,7 @@ func (t *Table) learn(c *Conn, f tcp.Flow, fresh bool) {
 	if older := t.index.link(&c.tuple, c, f); older != nil {
 		t.replace(older, c, fresh)
 	}
-	t.pair(c)
+	t.pair(c, f)
 }
 
 // replace ends an older connection whose tuple c has now.
@@ -202,14 +202,14 @@ func (t *Table) forgetStale(f tcp.Flow) {
 	}
 }
 
-// pair finds c's other end among this host's sockets, of its own namespace
-// first.
-func (t *Table) pair(c *Conn) {
+// pair finds c's other end, which has the reverse of a tuple of c's, among this
+// host's sockets, of its own namespace first.
+func (t *Table) pair(c *Conn, f tcp.Flow) {
 	if c.Peer != nil {
 		return
 	}
 	var best *Conn
-	for n := t.index[keyOf(c.Flow.Reverse())]; n != nil; n = n.next {
+	for n := t.index[keyOf(f.Reverse())]; n != nil; n = n.next {
 		p := n.conn
 		if p == c || p.gone() || p.Peer != nil && !p.Peer.gone() {
 			continue

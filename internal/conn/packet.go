@@ -73,6 +73,10 @@ func (t *Table) alias(c *Conn, wire tcp.Flow) bool {
 	if older != nil && older != c && !older.Socket {
 		t.drop(older)
 	}
+	t.pair(c, wire)
+	if c.Peer != nil && c.Peer.Number != 0 {
+		c.Number = c.Peer.Number // until now nothing told that the two are one
+	}
 	if c.verdict == passedOver {
 		c.verdict = undecided
 	}

@@ -256,6 +256,32 @@ func TestTranslatedAnswersJoin(t *testing.T) {
 	}
 }
 
+// TestTranslatedAtTheServer: what the server's socket sends tells whose other
+// end it is; from then on both have one number.
+func TestTranslatedAtTheServer(t *testing.T) {
+	c, v := conntest.Hosts(40000)
+	c.Flow.Remote = conntest.Flow("10.99.0.9:8080", "").Local
+	wire := conntest.Wire(c.Flow.Reverse())
+	s := conntest.New()
+	s.State(c, tcp.Close, tcp.SynSent)
+	s.Sends(c, conntest.Header{Flags: conntest.S, Seq: 1000})
+	unknown := *v
+	unknown.Cookie = 0
+	s.Sends(&unknown, conntest.Header{Flags: conntest.SA, Seq: 1, Ack: 1001}, wire)
+	s.State(v, tcp.Listen, tcp.SynRecv)
+	s.Sends(v, conntest.Header{Flags: conntest.A, Seq: 2, Ack: 1001}, wire)
+	s.State(v, tcp.SynRecv, tcp.Established)
+	got := apply(t, conn.New(conn.Options{}), s)
+	if early := got[3]; early.number == 1 {
+		t.Errorf("%v: joined by guessing", &early)
+	}
+	for _, w := range got[4:] {
+		if w.number != 1 || w.cookie != v.Cookie || w.Flow != v.Flow || w.role != conn.RoleServer {
+			t.Errorf("%v: conversation %d, cookie %d, flow %v, %v", &w, w.number, w.cookie, w.Flow, w.role)
+		}
+	}
+}
+
 func TestUntranslatedSideIsShownUnjoined(t *testing.T) {
 	c, _ := conntest.Hosts(40000)
 	s := conntest.New()
