@@ -15,7 +15,7 @@ var translations = map[string]struct {
 	translated string // the host whose packets are not its socket's tuple
 	joined     bool   // both ends have one number
 	hidden     string // a packet that is not seen where it arrives
-	untold     int    // how many of the translated host's packets come before the socket is known by its cookie
+	early      int    // at most so many of the host's packets come before the wire's tuple is known to be its socket's
 }{
 	// The client's own firewall translates. The socket is known by its cookie on
 	// the way out; what the wire then shows also finds the answers, and the
@@ -27,8 +27,9 @@ var translations = map[string]struct {
 	"dnat-router": {},
 	// The server's own firewall translates. Its first SYN arrives for an address
 	// that nobody has yet answered for, and counts as passed on. Until the
-	// server's socket sends something itself, packets go by the client's tuple.
-	"dnat-server": {translated: lab.Server, hidden: ">S", untold: 3},
+	// server's socket sends something itself, packets are joined to the client by
+	// its tuple, and the new socket has a number of its own.
+	"dnat-server": {translated: lab.Server, joined: true, hidden: ">S", early: 3},
 }
 
 // word is one packet as lab.Packets spells it.
@@ -124,26 +125,25 @@ func (v *verdict) conversations() {
 	t := translations[v.of.Name]
 	joined := !v.of.Story.Translated || t.joined
 	numbers := map[string][]uint64{}
-	untold := 0
 	for _, ev := range v.of.events {
 		end := v.of.host(&ev)
 		if ev.Role == "listener" {
 			end = ev.Role
 		}
-		if ev.Kind == tcp.KindPacket.String() && end == t.translated && !ev.Translated && untold < t.untold {
-			untold++
+		opening := ev.Old == tcp.Listen.String() || ev.Old == tcp.SynRecv.String()
+		if t.early > 0 && opening && ev.Conn != 0 {
 			continue
 		}
 		if !slices.Contains(numbers[end], ev.Conn) {
 			numbers[end] = append(numbers[end], ev.Conn)
 		}
 	}
-	c, s := numbers[lab.Client], numbers[lab.Server]
 	for end, list := range numbers {
 		if len(list) != 1 || list[0] == 0 {
 			v.errs("the %s has the numbers %d", end, list)
 		}
 	}
+	c, s := numbers[lab.Client], numbers[lab.Server]
 	if len(s) > 0 && slices.Equal(c, s) != joined || slices.Equal(numbers["listener"], c) {
 		v.errs("the numbers are %v, joined: want %v", numbers, joined)
 	}
@@ -157,14 +157,14 @@ func (v *verdict) translation() {
 	if v.of.family == lab.IPv6 {
 		server = lab.Virtual6
 	}
-	untold := 0
+	early := 0
 	for _, ev := range v.of.events {
 		if ev.Kind != tcp.KindPacket.String() || ev.ICMPType != nil {
 			continue
 		}
 		want := v.of.host(&ev) == t.translated
-		if want && !ev.Translated && untold < t.untold {
-			untold++
+		if want && !ev.Translated && early < t.early {
+			early++
 			want = false
 		}
 		if ev.Translated != want {
