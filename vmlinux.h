@@ -105,6 +105,11 @@ struct net_device {
 	} adj_list;
 };
 
+struct netdev_adjacent {
+	struct net_device *dev;
+	struct list_head list;
+};
+
 struct sock_common {
 	struct {
 		__be32 skc_daddr;

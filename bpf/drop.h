@@ -68,7 +68,7 @@ int BPF_PROG(drop, struct sk_buff *skb)
 	received = BPF_CORE_READ(skb, skb_iif) != 0;
 	sk = BPF_CORE_READ(skb, sk);
 	inum = netns_of(skb, sk, received);
-	if (!netns_wanted(inum))
+	if (!netns_wanted(inum) || !(is_tcp(skb) || (!received && full_tcp_socket(sk))))
 		return 0;
 	e = reserve(EV_DROP, sizeof(*e));
 	if (!e)

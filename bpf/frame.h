@@ -26,7 +26,7 @@
 
 enum hook { HOOK_RX, HOOK_TX, HOOK_SOCKET, HOOKS };
 
-enum verdict { VERDICT_NO, VERDICT_MATCH, VERDICT_SHORT };
+enum verdict { VERDICT_NO, VERDICT_MATCH, VERDICT_SHORT, VERDICT_BEYOND };
 
 /* The frame's bytes stand right behind the longest record head; see head_of. */
 struct frame {
@@ -47,9 +47,12 @@ const volatile __u32 copy_len = 192;  /* bytes copied for the filter: snap_len, 
 const volatile __u32 fetch_len = FRAME_MASK; /* the same when paged data has to be fetched */
 const volatile bool gather = false;   /* always fetch paged data: snap_len asks for payload */
 const volatile bool keep_quotes = false; /* keep ICMP errors whatever the expression says */
-const volatile bool have_dynptr = true;
+const volatile bool have_dynptr = true; /* tracing programs may call it from 6.12 on; the loader finds out */
+const volatile bool judge_tagged = false; /* the expression says "vlan": judge frames with their tag, else as libpcap does live */
 
-/* Weak: absent below 6.12 for tracing programs. */
+/* Frames that the filter could not decide: what it asked for could not be fetched. On all CPUs. */
+__u64 undecided = 0;
+
 extern int bpf_dynptr_from_skb(struct __sk_buff *skb, __u64 flags, struct bpf_dynptr *ptr) __ksym __weak;
 
 /* Hide a bound behind asm: clang 14 else drops the mask and older verifiers lose the bound. */

@@ -10,8 +10,8 @@
 #ifndef LOCAL_H
 #define LOCAL_H
 
-#define MAX_DEVICES 64
-#define MAX_ADDRESSES 16
+#define MAX_DEVICES 128
+#define MAX_ADDRESSES 64
 
 struct address {
 	__u64 high, low; /* IPv6 in network order; IPv4 in the low half of high */
@@ -32,7 +32,7 @@ __attribute__((noinline)) int device_has_v4(__u64 device, __u32 addr)
 			return 1;
 		ifa = BPF_CORE_READ(ifa, ifa_next);
 	}
-	return 0;
+	return ifa != NULL; /* too many to look at: rather shown than hidden */
 }
 
 __attribute__((noinline)) int device_has_v6(__u64 device, __u64 high, __u64 low)
@@ -54,7 +54,7 @@ __attribute__((noinline)) int device_has_v6(__u64 device, __u64 high, __u64 low)
 			return 1;
 		p = BPF_CORE_READ(p, next);
 	}
-	return 0;
+	return p && p != head;
 }
 
 __attribute__((noinline)) int namespace_has(__u64 netns, __u64 high, __u64 low, __u64 family)
@@ -70,7 +70,7 @@ __attribute__((noinline)) int namespace_has(__u64 netns, __u64 high, __u64 low, 
 			return 1;
 		p = BPF_CORE_READ(p, next);
 	}
-	return 0;
+	return p && p != head;
 }
 
 /*

@@ -67,6 +67,8 @@ static __always_inline struct event *reserve(__u8 kind, __u64 size)
 	__builtin_memset(e, 0, EVENT_HEAD);
 	if (size > EVENT_TUPLE)
 		__builtin_memset(&e->pid, 0, size - EVENT_TUPLE);
+	e->sport = e->dport = 0;
+	e->err = 0;
 	stamp(e, kind);
 	e->flags = EV_TUPLE;
 	return e;

@@ -14,10 +14,12 @@
 #define PACKET_H
 
 #define IFF_LOOPBACK 0x8
+#define IFF_EBRIDGE (1 << 1)
 #define IFF_BRIDGE_PORT (1 << 9)
 
 #define PACKET_HOST 0
-#define PACKET_OTHERHOST 3
+#define PACKET_BROADCAST 1
+#define PACKET_MULTICAST 2
 #define PACKET_OUTGOING 4
 
 #define MAX_MAC_HEADER 64
@@ -32,12 +34,20 @@ static __always_inline bool is_ethernet(struct net_device *dev)
 	return dev->type == ARPHRD_ETHER || dev->type == ARPHRD_LOOPBACK;
 }
 
-/* Has it lower devices (VLAN, bond, macvlan, bridge)? Then one of them will carry the packet. */
+/*
+ * Has it a lower device in this namespace (VLAN, bond, macvlan)? Then that one
+ * will carry the packet. Not so a bridge: it may send one packet to many ports.
+ */
 static __always_inline bool is_stacked(struct net_device *dev)
 {
 	struct list_head *lower = (void *)dev + bpf_core_field_offset(struct net_device, adj_list.lower);
+	struct list_head *first = BPF_CORE_READ(lower, next);
+	struct netdev_adjacent *below;
 
-	return BPF_CORE_READ(lower, next) != lower;
+	if (first == lower || BPF_CORE_READ_BITFIELD_PROBED(dev, priv_flags) & IFF_EBRIDGE)
+		return false;
+	below = (void *)first - bpf_core_field_offset(struct netdev_adjacent, list);
+	return BPF_CORE_READ(below, dev, nd_net.net) == dev->nd_net.net;
 }
 
 /* Sent by a socket of this namespace, or by its kernel; what is passed on has come in somewhere. */
@@ -180,9 +190,9 @@ static __always_inline bool sighted(struct sk_buff *skb, struct net_device *dev,
 		return dev->ifindex == only_ifindex;
 	if (dev->flags & IFF_LOOPBACK)
 		return true;
-	if (rx) /* a bridge reports itself what is for this host */
-		return !(BPF_CORE_READ_BITFIELD_PROBED(dev, priv_flags) & IFF_BRIDGE_PORT);
-	return (all_hops || is_senders_device(skb, dev)) && !is_stacked(dev);
+	if ((rx || !all_hops) && BPF_CORE_READ_BITFIELD_PROBED(dev, priv_flags) & IFF_BRIDGE_PORT)
+		return false; /* a bridge reports itself what is from or for this host */
+	return rx || ((all_hops || is_senders_device(skb, dev)) && !is_stacked(dev));
 }
 
 /* What packet() finds out step by step. */
@@ -226,26 +236,41 @@ static __always_inline void measure(struct sighting *s)
 /* asked runs the expression, over paged data too where it has to; sets EV_ASKED. */
 static __always_inline bool asked(struct sighting *s)
 {
+	__be16 vlan = judge_tagged ? s->vlan : 0;
+	__u16 tci = vlan ? s->skb->vlan_tci : 0;
+	__u32 wire = s->wire - (s->vlan && !vlan ? 4 : 0);
 	int v;
 
 	if (gather && s->skb->data_len)
-		s->cap = copy_all(s->f, s->skb, s->src, s->pulled, s->vlan);
+		s->cap = copy_all(s->f, s->skb, s->src, s->pulled, vlan);
 	if (!s->cap)
-		s->cap = copy_linear(s->f, s->src, s->linear, s->vlan, s->vlan ? s->skb->vlan_tci : 0);
-	v = judge(s->f, s->cap, s->wire, s->raw);
+		s->cap = copy_linear(s->f, s->src, s->linear, vlan, tci);
+	v = judge(s->f, s->cap, wire, s->raw);
 	if (v == VERDICT_SHORT) {
-		__u32 more = copy_all(s->f, s->skb, s->src, s->pulled, s->vlan);
+		__u32 more = copy_all(s->f, s->skb, s->src, s->pulled, vlan);
 
-		if (!more)
-			return false;
-		s->cap = more;
-		v = judge(s->f, s->cap, s->wire, s->raw);
+		if (more) {
+			s->cap = more;
+			v = judge(s->f, s->cap, wire, s->raw);
+		}
 	}
-	if (v == VERDICT_MATCH)
+	if (v == VERDICT_MATCH) {
 		s->flags |= EV_ASKED;
-	else if (!keep_quotes || !is_icmp_error(s->f, s->cap, s->raw))
+	} else if (!keep_quotes || !is_icmp_error(s->f, s->cap, s->raw)) {
+		if (v != VERDICT_NO)
+			__sync_fetch_and_add(&undecided, 1);
 		return false;
+	}
+	if (s->vlan && !vlan) /* show the tag that was left out for the filter */
+		s->cap = copy_linear(s->f, s->src, s->linear, s->vlan, s->skb->vlan_tci);
 	return true;
+}
+
+static __always_inline bool to_many(struct sk_buff *skb)
+{
+	__u8 type = BPF_CORE_READ_BITFIELD_PROBED(skb, pkt_type);
+
+	return type == PACKET_BROADCAST || type == PACKET_MULTICAST;
 }
 
 /* for_us: on the way in, is it addressed to this namespace? */
@@ -254,6 +279,8 @@ static __always_inline bool for_us(struct sighting *s, __u32 netns)
 	struct address a = {};
 
 	if (!s->rx || all_hops)
+		return true;
+	if (to_many(s->skb))
 		return true;
 	read_address(s->f, s->cap, s->raw, false, &a);
 	return !a.family || is_local(s->skb, &a) || is_answered(&a, netns);
@@ -351,13 +378,16 @@ static __always_inline int packet(struct sk_buff *skb, struct net_device *dev, c
 	if (rx && loopback)
 		return 0;
 	netns = dev->nd_net.net->ns.inum;
-	if (!netns_wanted(netns) || !sighted(skb, dev, rx))
+	if (!netns_wanted(netns))
 		return 0;
 	if (!rx) {
 		owner = owner_of(skb, dev);
 		port_news = owner && owner->__sk_common.skc_state == TCP_SYN_SENT;
 	}
-	wanted = show_packets && (rx || loopback ? want_in : want_out); /* on loopback each packet is an incoming one */
+	wanted = sighted(skb, dev, rx);
+	if (!wanted && !port_news)
+		return 0;
+	wanted = wanted && show_packets && (rx || loopback ? want_in : want_out); /* on loopback each packet is an incoming one */
 	if (!wanted && !port_news)
 		return 0;
 	s.f = bpf_map_lookup_elem(&frames, &slot);

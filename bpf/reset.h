@@ -29,7 +29,7 @@ int BPF_PROG(send_reset)
 	if (!e)
 		return 0;
 	e->netns = inum;
-	if (family) {
+	if (family && (state != TCP_LISTEN || !skb)) { /* a listener does not know whom it refuses: the segment does */
 		fill_tuple(e, c);
 		e->cookie = known_cookie_of(sk);
 		e->newstate = state;

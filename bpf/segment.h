@@ -46,6 +46,20 @@ static __always_inline bool read_tcp(struct event *e, struct sk_buff *skb, __u64
 	return true;
 }
 
+/* is_tcp is a first look, before a record is reserved for the segment. */
+static __always_inline bool is_tcp(struct sk_buff *skb)
+{
+	__u64 at = (__u64)BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, network_header);
+	__u16 type = bpf_ntohs(BPF_CORE_READ(skb, protocol));
+	__u8 protocol = 0;
+
+	if (type != ETH_P_IP && type != ETH_P_IPV6)
+		return false;
+	at += type == ETH_P_IP ? 9 : 6;
+	bpf_probe_read_kernel(&protocol, 1, (void *)at);
+	return protocol == IPPROTO_TCP;
+}
+
 /*
  * fill_segment reads the tuple and the TCP header of an skb that has its IP
  * header; reversed: the packet came in, so its destination is the local side.

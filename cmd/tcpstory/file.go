@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"tcpstory/internal/capture"
 	"tcpstory/internal/filter"
@@ -12,6 +13,7 @@ import (
 
 // traceFile is -r: packets from a capture file, through the same spine.
 func traceFile(ctx context.Context, e *env, o *options) error {
+	o.lined = o.lined || o.read == "-" // somebody may be waiting at the other end
 	reader, err := capture.Open(o.read)
 	if err != nil {
 		return err
@@ -33,6 +35,26 @@ func traceFile(ctx context.Context, e *env, o *options) error {
 		return nil
 	}
 	return err
+}
+
+// lastWords is how long an interrupted reader may take to write what it has.
+const lastWords = 200 * time.Millisecond
+
+// untilInterrupted runs f, which may block in reading a silent pipe for ever.
+func untilInterrupted(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(lastWords):
+		return nil
+	}
 }
 
 // fileSource gives the packets that the expression selects, and the ICMP errors

@@ -12,7 +12,11 @@ import (
 
 func main() {
 	signal.Ignore(unix.SIGPIPE) // a closed pipe is an error to handle: see quietly
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
-	defer stop()
+	ends := []os.Signal{unix.SIGINT, unix.SIGTERM}
+	if !signal.Ignored(unix.SIGHUP) { // nohup
+		ends = append(ends, unix.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
+	context.AfterFunc(ctx, stop) // the second signal ends it even while a write blocks
 	os.Exit(run(ctx, process()))
 }

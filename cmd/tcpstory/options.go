@@ -114,6 +114,7 @@ func (o *options) check(f *pflag.FlagSet) error {
 	fault(o.noPackets && o.read != "", "-r reads packets, --no-packets has none")
 	fault(o.read != "" && o.device != "", "-r reads a file, -i a device: choose one")
 	fault(o.view != "auto" && o.view != "columns" && o.view != "lines", "--view %s: want auto, columns or lines", o.view)
+	fault(len(o.netns) > 0 && o.device != "" && o.device != anyDevice, "-i %s names a device of this namespace, --netns another one: use ip netns exec NAME tcpstory -i %s", o.device, o.device)
 	fault(o.ring < 4096 || o.ring > maxRing || o.ring&(o.ring-1) != 0,
 		"--ring %d: want a power of two, at least 4096 and at most %d", o.ring, maxRing)
 	if len(faults) > 0 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"tcpstory/internal/capture"
 	"tcpstory/internal/conn"
@@ -120,12 +121,12 @@ func (o *options) cut() string {
 func (o *options) listening() string {
 	where := "every device of every network namespace"
 	switch {
+	case len(o.netns) > 0:
+		where = "network namespace " + strings.Join(o.netns, ", ")
 	case o.device == anyDevice:
 		where = "every device of this network namespace"
 	case o.device != "":
 		where = o.device
-	case len(o.netns) > 0:
-		where = fmt.Sprintf("network namespace %v", o.netns)
 	}
 	if o.expr == "" {
 		return "listening on " + where

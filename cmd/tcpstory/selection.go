@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,9 @@ type selection struct {
 	all      bool // no expression: every TCP connection
 }
 
+// saysVLAN finds the words by which an expression looks at VLAN tags (pcap-filter(7)).
+var saysVLAN = regexp.MustCompile(`\bvlan\b|\bether proto\b|\bether\[`)
+
 // everyTCP is the expression of a command line without one.
 const everyTCP = "tcp"
 
@@ -30,7 +34,7 @@ func (o *options) expression(e *env) (expr, note string) {
 	if o.expr != "" {
 		return o.expr, ""
 	}
-	own, ok := filter.OwnSSH(e.getenv)
+	own, ok := filter.OwnSSH(inherited(e.getenv, "/proc"))
 	if !ok || o.read != "" {
 		return everyTCP, ""
 	}

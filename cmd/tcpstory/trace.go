@@ -31,7 +31,7 @@ func trace(ctx context.Context, e *env) error {
 		return listDevices(e)
 	}
 	if o.read != "" {
-		return traceFile(ctx, e, o)
+		return untilInterrupted(ctx, func() error { return traceFile(ctx, e, o) })
 	}
 	return traceLive(ctx, e, o)
 }
@@ -80,7 +80,7 @@ func liveConfig(o *options, sel *selection) (kernel.Config, error) {
 	dir := directions[o.direction]
 	c := kernel.Config{
 		States: !o.noStates && o.write == "", Packets: !o.noPackets,
-		Ether: sel.programs[0], Raw: sel.programs[1], Quotes: !o.noPackets,
+		Ether: sel.programs[0], Raw: sel.programs[1], Quotes: !o.noPackets, Tagged: saysVLAN.MatchString(o.expr),
 		Snaplen: o.snaplen, NoIn: dir.noIn, NoOut: dir.noOut,
 		RingSize: o.ring, Forwarded: o.device != "",
 	}

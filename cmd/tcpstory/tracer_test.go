@@ -184,7 +184,7 @@ func (p *proc) awaitsIn(s *stream, pattern *regexp.Regexp) (found line) {
 
 // gap is a line that tells of lost events. Which is fair: other namespaces'
 // traffic may interrupt the programs, and what was lost then is not ours.
-var gap = regexp.MustCompile(`\*\*\* \d+ events? lost here: |"kind":"gap"`)
+var gap = regexp.MustCompile(`\*\*\* (up to )?\d+ events? lost here: |"kind":"gap"`)
 
 // lines is standard output so far but for gaps.
 func (p *proc) lines() []string {

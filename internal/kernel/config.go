@@ -25,6 +25,9 @@ type Config struct {
 	// Ether and Raw are the same expression compiled for Ethernet frames and
 	// for bare IP; nil selects every packet.
 	Ether, Raw *filter.Program
+	// Tagged judges VLAN frames with their tag in place: what an expression
+	// with the word "vlan" needs. Else the tag is left out, as by libpcap live.
+	Tagged bool
 	// Quotes keeps ICMP errors although the expression does not select them:
 	// they may quote a connection of interest (Packet.Asked is false then).
 	Quotes bool
@@ -56,13 +59,16 @@ func (c *Config) copyLen() int {
 	return min(n, MaxSnaplen)
 }
 
+// looksAtPayload reports whether the filter computes where it reads.
+func (c *Config) looksAtPayload() bool {
+	return c.Ether != nil && c.Ether.Computed || c.Raw != nil && c.Raw.Computed
+}
+
 // fetchLen is how much is fetched when the filter runs past the linear part:
 // all there can be if it computes its offsets from the packet.
 func (c *Config) fetchLen() int {
-	for _, p := range []*filter.Program{c.Ether, c.Raw} {
-		if p != nil && p.Computed {
-			return MaxSnaplen
-		}
+	if c.looksAtPayload() {
+		return MaxSnaplen
 	}
 	return c.copyLen()
 }

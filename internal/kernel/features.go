@@ -93,6 +93,9 @@ func (f *features) notes(c *Config, dev *device) []string {
 			out = append(out, fmt.Sprintf("no tracepoint %s: %s", h.tracepoint, h.lack))
 		}
 	}
+	if !f.dynptr && c.Packets && c.looksAtPayload() {
+		out = append(out, "tracing programs cannot read paged data before 6.12: where the filter asks for payload, packets out are not decided (counted)")
+	}
 	if !c.States {
 		return out
 	}

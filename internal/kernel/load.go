@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -15,7 +16,7 @@ import (
 )
 
 // ErrRights means that the caller may not load BPF programs.
-var ErrRights = errors.New("loading BPF programs needs root, or CAP_BPF with CAP_PERFMON and CAP_NET_ADMIN: run it with sudo")
+var ErrRights = errors.New("loading BPF programs needs root, or CAP_BPF with CAP_PERFMON: run it with sudo")
 
 // setting is one constant of bpf/, set before the verifier sees the programs.
 type setting struct {
@@ -41,6 +42,7 @@ func (c *Config) settings(f *features, dev *device) []setting {
 		{traceVarFetchLen, uint32(c.fetchLen())},
 		{traceVarGather, c.Snaplen > DefaultSnaplen},
 		{traceVarKeepQuotes, c.Quotes},
+		{traceVarJudgeTagged, c.Tagged},
 		{traceVarAllHops, c.Forwarded || c.Device != ""},
 		{traceVarWantIn, !c.NoIn},
 		{traceVarWantOut, !c.NoOut},
@@ -143,6 +145,24 @@ func injectFilter(spec *ebpf.CollectionSpec, c *Config) error {
 	return nil
 }
 
+// loadFor specifies and loads. From 6.4 to 6.11 the kernel has bpf_dynptr_from_skb
+// but refuses it to tracing programs, and its BTF does not tell: then once more
+// without.
+func loadFor(c *Config, f *features, dev *device) (*ebpf.Collection, error) {
+	spec, err := specification(c, f, dev)
+	if err != nil {
+		return nil, err
+	}
+	coll, err := load(spec, f.spec)
+	if err != nil && f.dynptr && !errors.Is(err, ErrRights) {
+		f.dynptr = false
+		if coll, again := loadFor(c, f, dev); again == nil {
+			return coll, nil
+		}
+	}
+	return coll, err
+}
+
 func load(spec *ebpf.CollectionSpec, kernel *btf.Spec) (*ebpf.Collection, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, refused(fmt.Errorf("raise RLIMIT_MEMLOCK for BPF maps: %w", err))
@@ -194,9 +214,11 @@ func attach(coll *ebpf.Collection) ([]link.Link, error) {
 	return links, nil
 }
 
+// closeAll detaches in reverse, states before packets: the last transitions
+// must not come without their packets.
 func closeAll(links []link.Link) error {
 	var errs []error
-	for _, l := range links {
+	for _, l := range slices.Backward(links) {
 		errs = append(errs, l.Close())
 	}
 	return errors.Join(errs...)

@@ -15,6 +15,8 @@ const lossInterval = 100 * time.Millisecond
 type losses struct {
 	counter, rescued *ebpf.Variable
 	told             uint32
+	undecided        *ebpf.Variable
+	toldUndecided    uint64
 	programs         []watched
 	due              int64 // CLOCK_MONOTONIC of the next look at the programs, ns
 }
@@ -29,7 +31,7 @@ type watched struct {
 }
 
 func newLosses(coll *ebpf.Collection) losses {
-	l := losses{counter: coll.Variables[traceVarLost], rescued: coll.Variables[traceVarRescued]}
+	l := losses{counter: coll.Variables[traceVarLost], rescued: coll.Variables[traceVarRescued], undecided: coll.Variables[traceVarUndecided]}
 	for _, h := range hooks {
 		p := coll.Programs[h.program]
 		if p == nil || h.program == traceProgSetStateTwin {
@@ -63,22 +65,32 @@ func (l *losses) total() uint32 {
 	return uint32(n)
 }
 
-// recursionDue is recursion, but looks only once in lossInterval; mono is now.
-func (l *losses) recursionDue(mono int64) (tcp.Gap, bool) {
+// lookDue is look, but only once in lossInterval; mono is now.
+func (l *losses) lookDue(mono int64) (tcp.Gap, bool) {
 	if mono < l.due {
 		return tcp.Gap{}, false
 	}
-	g, ok := l.recursion(false)
+	g, ok := l.look(false)
 	if !ok {
 		l.due = mono + int64(lossInterval)
 	}
 	return g, ok
 }
 
+// look finds a loss that no record tells of: one a call, the caller calls again.
+// ended says that the programs are detached: the counts stand still.
+func (l *losses) look(ended bool) (tcp.Gap, bool) {
+	var n uint64
+	if l.undecided.Get(&n) == nil && n > l.toldUndecided {
+		g := tcp.Gap{Cause: tcp.GapUndecided, Lost: n - l.toldUndecided}
+		l.toldUndecided = n
+		return g, true
+	}
+	return l.recursion(ended)
+}
+
 // recursion returns the next program whose calls the kernel skipped because
 // the program was already running on that CPU (struct bpf_prog_stats.misses).
-// One program a call; the caller calls again. ended says that the programs are
-// detached: the counts stand still.
 func (l *losses) recursion(ended bool) (tcp.Gap, bool) {
 	for i := range l.programs {
 		w := &l.programs[i]

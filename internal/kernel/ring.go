@@ -24,6 +24,7 @@ type ring struct {
 	consumer, producer *uint64
 	data               []byte
 	mask               uint64
+	giveBack           uint64 // how much room is given back at a time, unless all is read
 	pos                uint64 // what was handed out
 	published          uint64 // what the kernel knows of it
 	pages              [][]byte
@@ -33,11 +34,10 @@ type ring struct {
 
 // Bits of a record's header (include/uapi/linux/bpf.h).
 const (
-	ringBusy    = 1 << 31
-	ringDiscard = 1 << 30
-	ringHeader  = 8
-	// publishEvery is how much room is given back at a time, unless all is read.
-	publishEvery = 64 << 10
+	ringBusy      = 1 << 31
+	ringDiscard   = 1 << 30
+	ringHeader    = 8
+	mostGivenBack = 64 << 10
 	// busySpins is how often a record that is still being written is looked at
 	// again before the reader takes a rest.
 	busySpins = 200
@@ -62,6 +62,7 @@ func openRing(m *ebpf.Map) (*ring, error) {
 		producer: (*uint64)(unsafe.Pointer(&producer[0])),
 		data:     producer[page:],
 		mask:     uint64(size - 1),
+		giveBack: uint64(min(mostGivenBack, size/4)),
 		pages:    [][]byte{consumer, producer},
 	}
 	r.pos = atomic.LoadUint64(r.consumer)
@@ -73,7 +74,7 @@ func openRing(m *ebpf.Map) (*ring, error) {
 // next returns the next record, valid until the call after this one, or nil if
 // none is ready.
 func (r *ring) next() []byte {
-	if r.pos-r.published >= publishEvery {
+	if r.pos-r.published >= r.giveBack {
 		r.publish()
 	}
 	end := atomic.LoadUint64(r.producer)
@@ -110,6 +111,10 @@ func (r *ring) empty() bool { return r.pos >= atomic.LoadUint64(r.producer) }
 func (r *ring) wait(limit time.Duration) error {
 	r.publish()
 	if r.stopped.Load() {
+		return nil
+	}
+	if !r.empty() { // a record is being written by a CPU that is held up: poll would return at once
+		time.Sleep(time.Millisecond)
 		return nil
 	}
 	r.poll[0].Revents, r.poll[1].Revents = 0, 0

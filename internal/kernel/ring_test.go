@@ -120,7 +120,7 @@ func TestRingGivesRoomBack(t *testing.T) {
 		if last := m.pos - 1008; m.consumed > last {
 			t.Fatalf("room up to %d was given back, the record at %d is in use", m.consumed, last)
 		}
-		if m.pos-m.consumed > publishEvery+1008 {
+		if m.pos-m.consumed > mostGivenBack+1008 {
 			t.Fatalf("%d bytes are kept back", m.pos-m.consumed)
 		}
 	}

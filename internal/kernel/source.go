@@ -65,11 +65,7 @@ func Open(c Config) (*Source, error) {
 	if len(c.Netns) > MaxNetns {
 		return nil, fmt.Errorf("%d network namespaces named, at most %d can be", len(c.Netns), MaxNetns)
 	}
-	spec, err := specification(&c, f, dev)
-	if err != nil {
-		return nil, err
-	}
-	coll, err := load(spec, f.spec)
+	coll, err := loadFor(&c, f, dev)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +138,7 @@ func (s *Source) next(ev *tcp.Event) error {
 		s.gap(ev, tcp.Gap{Cause: tcp.GapRingFull, Lost: n}, s.decode.clock.wall(int64(e.Time)))
 		return nil
 	}
-	if g, ok := s.losses.recursionDue(int64(e.Time)); ok {
+	if g, ok := s.losses.lookDue(int64(e.Time)); ok {
 		s.held = true
 		s.gap(ev, g, s.decode.clock.wall(int64(e.Time)))
 		return nil
@@ -169,7 +165,7 @@ func (s *Source) gap(ev *tcp.Event, g tcp.Gap, at int64) {
 // idle looks for losses that no record tells, and otherwise lets the caller use
 // the lull before it sleeps.
 func (s *Source) idle(ev *tcp.Event) error {
-	if g, ok := s.losses.recursionDue(nanos(unix.CLOCK_MONOTONIC)); ok {
+	if g, ok := s.losses.lookDue(nanos(unix.CLOCK_MONOTONIC)); ok {
 		s.gap(ev, g, time.Now().UnixNano())
 		return nil
 	}
@@ -189,7 +185,7 @@ func (s *Source) last(ev *tcp.Event) error {
 		s.gap(ev, tcp.Gap{Cause: tcp.GapRingFull, Lost: n}, time.Now().UnixNano())
 		return nil
 	}
-	if g, ok := s.losses.recursion(true); ok {
+	if g, ok := s.losses.look(true); ok {
 		s.gap(ev, g, time.Now().UnixNano())
 		return nil
 	}

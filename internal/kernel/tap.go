@@ -14,7 +14,7 @@ type tap struct{ fd int }
 func openTap(d *device, program *ebpf.Program) (*tap, error) {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("open a packet socket for %s: %w", d.name, err)
+		return nil, fmt.Errorf("open a packet socket for %s (it needs root or CAP_NET_RAW): %w", d.name, err)
 	}
 	t := &tap{fd}
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ATTACH_BPF, program.FD()); err != nil {

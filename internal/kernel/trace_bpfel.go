@@ -134,6 +134,7 @@ const (
 	traceVarGather                = "gather"
 	traceVarHaveCookieHelper      = "have_cookie_helper"
 	traceVarHaveDynptr            = "have_dynptr"
+	traceVarJudgeTagged           = "judge_tagged"
 	traceVarKeepQuotes            = "keep_quotes"
 	traceVarKeptChildren          = "kept_children"
 	traceVarKindForBtf            = "kind_for_btf"
@@ -149,6 +150,7 @@ const (
 	traceVarTapName               = "tap_name"
 	traceVarTapNetns              = "tap_netns"
 	traceVarTapRaw                = "tap_raw"
+	traceVarUndecided             = "undecided"
 	traceVarWakeBytes             = "wake_bytes"
 	traceVarWakeWindow            = "wake_window"
 	traceVarWantIn                = "want_in"
@@ -236,6 +238,7 @@ type traceVariableSpecs struct {
 	Gather                *ebpf.VariableSpec `ebpf:"gather"`
 	HaveCookieHelper      *ebpf.VariableSpec `ebpf:"have_cookie_helper"`
 	HaveDynptr            *ebpf.VariableSpec `ebpf:"have_dynptr"`
+	JudgeTagged           *ebpf.VariableSpec `ebpf:"judge_tagged"`
 	KeepQuotes            *ebpf.VariableSpec `ebpf:"keep_quotes"`
 	KeptChildren          *ebpf.VariableSpec `ebpf:"kept_children"`
 	KindForBtf            *ebpf.VariableSpec `ebpf:"kind_for_btf"`
@@ -251,6 +254,7 @@ type traceVariableSpecs struct {
 	TapName               *ebpf.VariableSpec `ebpf:"tap_name"`
 	TapNetns              *ebpf.VariableSpec `ebpf:"tap_netns"`
 	TapRaw                *ebpf.VariableSpec `ebpf:"tap_raw"`
+	Undecided             *ebpf.VariableSpec `ebpf:"undecided"`
 	WakeBytes             *ebpf.VariableSpec `ebpf:"wake_bytes"`
 	WakeWindow            *ebpf.VariableSpec `ebpf:"wake_window"`
 	WantIn                *ebpf.VariableSpec `ebpf:"want_in"`
@@ -310,6 +314,7 @@ type traceVariables struct {
 	Gather                *ebpf.Variable `ebpf:"gather"`
 	HaveCookieHelper      *ebpf.Variable `ebpf:"have_cookie_helper"`
 	HaveDynptr            *ebpf.Variable `ebpf:"have_dynptr"`
+	JudgeTagged           *ebpf.Variable `ebpf:"judge_tagged"`
 	KeepQuotes            *ebpf.Variable `ebpf:"keep_quotes"`
 	KeptChildren          *ebpf.Variable `ebpf:"kept_children"`
 	KindForBtf            *ebpf.Variable `ebpf:"kind_for_btf"`
@@ -325,6 +330,7 @@ type traceVariables struct {
 	TapName               *ebpf.Variable `ebpf:"tap_name"`
 	TapNetns              *ebpf.Variable `ebpf:"tap_netns"`
 	TapRaw                *ebpf.Variable `ebpf:"tap_raw"`
+	Undecided             *ebpf.Variable `ebpf:"undecided"`
 	WakeBytes             *ebpf.Variable `ebpf:"wake_bytes"`
 	WakeWindow            *ebpf.Variable `ebpf:"wake_window"`
 	WantIn                *ebpf.Variable `ebpf:"want_in"`

@@ -141,7 +141,7 @@ var JSONFields = [...]JSONField{
 	fQuotedSrcPort:   {"quoted_src_port", "integer", "its source port"},
 	fQuotedDstAddr:   {"quoted_dst_addr", "string", "its destination address"},
 	fQuotedDstPort:   {"quoted_dst_port", "integer", "its destination port"},
-	fCause:           {"cause", "string", "why events are missing: ring-full, recursion or packet-socket"},
+	fCause:           {"cause", "string", "why events are missing: ring-full, recursion or filter-undecided (the latter two: at most so many)"},
 	fLost:            {"lost", "integer", "how many are missing just before this"},
 	fHook:            {"hook", "string", "the program that missed them, where known"},
 }

@@ -27,7 +27,7 @@ var LineForms = [...]LineForm{
 	{tcp.KindReceiveReset, "Reset received", "a RST was accepted"},
 	{tcp.KindDrop, "Drop[ REASON][, incoming|, outgoing][, SEGMENT]", "the kernel threw a segment away"},
 	{tcp.KindSocketError, "Error NAME|0[ (soft)]", "the socket reports an error to its owner; a soft one is noted, and counts only if the connection fails anyway"},
-	{tcp.KindGap, "*** N events lost here: CAUSE[, PROGRAM] ***", "events are missing just before; stands behind the time alone"},
+	{tcp.KindGap, "*** [up to ]N events lost here: CAUSE[, PROGRAM] ***", "events are missing just before; stands behind the time alone"},
 }
 
 // kernelFacts append what LineForms describe.

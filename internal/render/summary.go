@@ -3,6 +3,7 @@ package render
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/olekukonko/tablewriter"
@@ -69,6 +70,9 @@ func (s *Summary) Append(dst []byte) []byte {
 	what := "event"
 	if s.PacketsOnly {
 		what = "packet"
+	}
+	if slices.ContainsFunc(s.losses, func(g tcp.Gap) bool { return atMost(g.Cause) }) {
+		dst = append(dst, "up to "...)
 	}
 	dst = appendPlural(dst, s.Lost(), what, "dropped by kernel")
 	switch len(s.losses) {

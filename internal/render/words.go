@@ -36,8 +36,12 @@ var gapWords = [...]string{
 	tcp.GapNone:      "cause unknown",
 	tcp.GapRingFull:  "ring buffer full",
 	tcp.GapRecursion: "program interrupted itself",
-	tcp.GapSocket:    "packet socket full",
+	tcp.GapUndecided: "beyond what the filter could read",
 }
+
+// atMost: skipped calls are counted for the whole host, and most of a program's
+// calls tell no event; undecided packets need not have matched.
+func atMost(c tcp.GapCause) bool { return c != tcp.GapRingFull }
 
 func gapWord(c tcp.GapCause) string {
 	if int(c) < len(gapWords) {
@@ -48,7 +52,11 @@ func gapWord(c tcp.GapCause) string {
 
 // appendGap appends what was lost, and why, in words.
 func appendGap(dst []byte, g *tcp.Gap) []byte {
-	dst = strconv.AppendUint(append(dst, "*** "...), g.Lost, 10)
+	dst = append(dst, "*** "...)
+	if atMost(g.Cause) {
+		dst = append(dst, "up to "...)
+	}
+	dst = strconv.AppendUint(dst, g.Lost, 10)
 	dst = append(dst, " event"...)
 	if g.Lost != 1 {
 		dst = append(dst, 's')

@@ -142,10 +142,10 @@ const (
 	GapNone      GapCause = iota
 	GapRingFull           // bpf_ringbuf_output found no room: the reader was too slow
 	GapRecursion          // the kernel skipped a program that interrupted itself (recursion_misses)
-	GapSocket             // a packet socket's own drops (PACKET_STATISTICS)
+	GapUndecided          // the filter asked for bytes that could not be fetched
 )
 
-var gapNames = [...]string{"none", "ring-full", "recursion", "packet-socket"}
+var gapNames = [...]string{"none", "ring-full", "recursion", "filter-undecided"}
 
 // String returns the stable name that JSON output and the docs use.
 func (g GapCause) String() string {
