@@ -111,7 +111,7 @@ func sameSegment(a, b *happening) bool {
 	return a.TCPSeq == b.TCPSeq && a.Length == b.Length && a.Flags == b.Flags
 }
 
-// kinds are what a retransmission may be called where the story says no more: a
+// finKinds are what a retransmission may be called where the story says no more: a
 // FIN is probed for as a tail, then timed out.
 var finKinds = []string{tcp.RetransmitTLP.String(), tcp.RetransmitRTO.String()}
 

@@ -104,7 +104,7 @@ func (v *verdict) times(who string, have []happening) {
 	}
 }
 
-// deeds are the transitions that are certainly the acting process's own.
+// isDeed: is the transition certainly the acting process's own?
 // ESTABLISHED → CLOSE is one where nothing went wrong: an abort.
 func isDeed(ev *happening) bool {
 	switch ev.Old + " " + ev.New {
