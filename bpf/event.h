@@ -74,7 +74,7 @@ struct event {
 	__u8 tcp_flags;
 	__u8 ca_state;	/* enum tcp_ca_state */
 	__u8 pending;	/* icsk_pending: the timer that fired */
-	__u8 retransmits; /* icsk_retransmits, or a request's num_timeout */
+	__u8 retransmits; /* icsk_retransmits, or how often a SYN-ACK was sent again */
 };
 
 /* Sizes of a record that ends behind a part. */

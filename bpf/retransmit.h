@@ -54,7 +54,7 @@ int BPF_PROG(retransmit_synack, struct sock *listener, struct request_sock *req)
 	e->netns = inum; /* a request socket has no cookie: it is known by its tuple */
 	fill_tuple(e, (struct sock_common *)req);
 	e->newstate = TCP_NEW_SYN_RECV;
-	e->retransmits = BPF_CORE_READ_BITFIELD_PROBED(req, num_timeout);
+	e->retransmits = BPF_CORE_READ(req, num_retrans) + 1; /* it is raised when this one has left */
 	submit(e);
 	return 0;
 }

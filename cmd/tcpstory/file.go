@@ -19,6 +19,9 @@ func traceFile(ctx context.Context, e *env, o *options) error {
 		return err
 	}
 	defer reader.Close()
+	if reader.Link() == tcp.LinkSLL2 {
+		e.say("warning: interface names may be wrong: the file holds their numbers only, and these are this host's names")
+	}
 	expr, _ := o.expression(e)
 	sel, err := newSelection(expr, reader.Link())
 	if err != nil {
@@ -29,7 +32,7 @@ func traceFile(ctx context.Context, e *env, o *options) error {
 		return err
 	}
 	s := newStory(sel, out)
-	err = s.follow(&fileSource{ctx: ctx, reader: reader, program: sel.programs[0]})
+	err = s.follow(&fileSource{ctx: ctx, reader: reader, program: sel.programs[0], quotes: o.quotes()})
 	err = errors.Join(err, out.close())
 	if quietly(err) {
 		return nil
@@ -63,6 +66,7 @@ type fileSource struct {
 	ctx     context.Context
 	reader  *capture.Reader
 	program *filter.Program
+	quotes  bool // give ICMP errors that quote a TCP segment, too
 }
 
 // Read implements source.
@@ -77,6 +81,9 @@ func (f *fileSource) Read(ev *tcp.Event) error {
 		ev.Packet.Asked = f.program.Match(ev.Packet.Frame, ev.Packet.Length)
 		if ev.Packet.Asked {
 			return nil
+		}
+		if !f.quotes {
+			continue
 		}
 		if ev.Packet.Decode(); ev.Packet.IsQuote {
 			return nil

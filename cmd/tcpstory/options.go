@@ -61,7 +61,7 @@ func (o *options) flags() *pflag.FlagSet {
 	f.IntVarP(&o.snaplen, "snapshot-length", "s", kernel.DefaultSnaplen, fmt.Sprintf("keep `N` bytes of a packet (%d; 0: %d, the most)", kernel.DefaultSnaplen, kernel.MaxSnaplen))
 	f.StringVarP(&o.write, "write", "w", "", "write the packets to pcap `FILE` (- standard output) instead")
 	f.StringVarP(&o.read, "read", "r", "", "packets from pcap or pcapng `FILE` (- standard input)")
-	f.CountVarP(&o.stamp, "time", "t", "-t no time, -tt epoch, -ttt delta, -tttt date, -ttttt elapsed")
+	f.CountVarP(&o.stamp, "time", "t", "no time; -tt epoch, -ttt delta, -tttt date, -ttttt elapsed")
 	f.CountVarP(&o.verbose, "verbose", "v", "more of each packet (-vv)")
 	f.BoolVarP(&o.quiet, "quick", "q", false, "less of each packet")
 	f.BoolVarP(&o.absolute, "absolute-tcp-sequence-numbers", "S", false, "absolute sequence numbers")

@@ -86,7 +86,11 @@ func (out *output) close() error { return out.sink.Close() }
 
 // summarise tells at the end what was seen, and everything lost.
 func (out *output) summarise(e *env) error {
-	_, err := e.stderr.Write(out.summary.Append(nil))
+	var text []byte
+	if e.terminal {
+		text = append(text, '\n') // behind the ^C
+	}
+	_, err := e.stderr.Write(out.summary.Append(text))
 	return err
 }
 

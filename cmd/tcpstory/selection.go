@@ -41,6 +41,12 @@ func (o *options) expression(e *env) (expr, note string) {
 	return everyTCP + " and " + own, ownSession
 }
 
+// quotes: ICMP errors come along because of what they quote, except where the
+// user has said which packets, and wants these alone.
+func (o *options) quotes() bool {
+	return o.expr == "" || !o.noPackets && !o.noStates && o.write == "" && o.read == ""
+}
+
 func newSelection(expr string, links ...tcp.LinkType) (*selection, error) {
 	programs, err := filter.CompileAll(expr, links...)
 	if err != nil {

@@ -176,7 +176,7 @@ func TestTerminalWidth(t *testing.T) {
 	p := onTerminal(t, term, tcpstory(r.client, args...))
 	r.converse(t, 10, 10)
 	p.shows(`FIN_WAIT2.*CLOSE`)
-	term.resize(t, 160)
+	term.resize(t, 200)
 	if err := p.cmd.Process.Signal(unix.SIGWINCH); err != nil { // it is not this terminal's foreground group
 		t.Fatal(err)
 	}

@@ -80,7 +80,7 @@ func liveConfig(o *options, sel *selection) (kernel.Config, error) {
 	dir := directions[o.direction]
 	c := kernel.Config{
 		States: !o.noStates && o.write == "", Packets: !o.noPackets,
-		Ether: sel.programs[0], Raw: sel.programs[1], Quotes: !o.noPackets, Tagged: saysVLAN.MatchString(o.expr),
+		Ether: sel.programs[0], Raw: sel.programs[1], Quotes: o.quotes(), Tagged: saysVLAN.MatchString(o.expr),
 		Snaplen: o.snaplen, NoIn: dir.noIn, NoOut: dir.noOut,
 		RingSize: o.ring, Forwarded: o.device != "",
 	}

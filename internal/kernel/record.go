@@ -110,7 +110,7 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 	case tcp.KindRetransmit:
 		ev.Retransmit = retransmission(e)
 	case tcp.KindSynAckAgain:
-		ev.Retransmit = tcp.Retransmit{Again: tcp.RetransmitRTO, Count: uint32(e.Retransmits)}
+		ev.Retransmit = tcp.Retransmit{Count: uint32(e.Retransmits)}
 	case tcp.KindSendReset:
 		ev.Reason = d.resets[e.Reason]
 	case tcp.KindDrop:

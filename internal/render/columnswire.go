@@ -11,6 +11,7 @@ import (
 
 // packet appends the wire column.
 func (v *Columns) packet(s *conn.Step) {
+	v.seqs.place = s.Event.Netns
 	if !s.Event.Packet.IsTCP {
 		v.stranger(s)
 		return
@@ -151,8 +152,8 @@ func (v *Columns) stranger(s *conn.Step) {
 		b = bytes.TrimPrefix(b, []byte(prefix))
 	}
 	from := v.lay.addresses
-	if room := v.lay.width - from - len("> "); len(b) > room && s.Event.Packet.IsQuote {
-		b = withoutDestination(b)
+	if s.Event.Packet.IsQuote {
+		b = v.senderLast(b)
 	}
 	v.c.to(max(from, min(v.lay.wire, v.lay.width-len(b)-len("> "))))
 	v.arrow(s)
@@ -163,18 +164,19 @@ func (v *Columns) stranger(s *conn.Step) {
 	v.printable(b)
 }
 
-// withoutDestination shortens "SRC > DST: ICMP …" to "SRC: ICMP …": the
-// destination is the connection's own end.
-func withoutDestination(b []byte) []byte {
-	from := bytes.Index(b, []byte(" > "))
-	if from < 0 {
+// senderLast turns "SRC > DST: ICMP …, length N" into "ICMP … from SRC": the
+// destination is the connection's own end, and an address behind the arrow would
+// read as one. b lies in v.scratch, and what is returned behind it.
+func (v *Columns) senderLast(b []byte) []byte {
+	addresses, said, ok := bytes.Cut(b, []byte(": "))
+	if !ok {
 		return b
 	}
-	to := bytes.Index(b[from:], []byte(": "))
-	if to < 0 {
-		return b
-	}
-	return append(b[:from], b[from+to:]...)
+	sender, _, _ := bytes.Cut(addresses, []byte(" > "))
+	said, _, _ = bytes.Cut(said, []byte(", length "))
+	n := len(v.scratch)
+	v.scratch = append(append(append(v.scratch, said...), " from "...), sender...)
+	return v.scratch[n:]
 }
 
 // printable appends a line of the printer, which may be several with -v, as one.

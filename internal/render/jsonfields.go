@@ -107,7 +107,7 @@ var JSONFields = [...]JSONField{
 	fError:           {"error", "string", "name of errno"},
 	fSoft:            {"soft", "boolean", "errno is a soft error (sk_err_soft): noted, and counts only if the connection fails anyway"},
 	fRetransmit:      {"retransmit", "string", "SYN, RTO, fast, TLP, loss-recovery or unknown"},
-	fRetransmitCount: {"retransmit_count", "integer", "time-outs in a row"},
+	fRetransmitCount: {"retransmit_count", "integer", "time-outs in a row; for a SYN-ACK, how many times it was sent again"},
 	fReason:          {"reason", "string", "the kernel's reason for a reset or a drop"},
 	fDevice:          {"device", "string", "name of the network device"},
 	fIfindex:         {"ifindex", "integer", "its number"},

@@ -22,7 +22,7 @@ type LineForm struct {
 var LineForms = [...]LineForm{
 	{tcp.KindState, "State OLD -> NEW[ after N.NNN ms][, error NAME][, TIME_WAIT begins (inferred)]", "a transition, how long the socket was in OLD, and the socket's error"},
 	{tcp.KindRetransmit, "Retransmit SYN|RTO|fast|TLP|loss-recovery|unknown[ N][, failed NAME][, SEGMENT]", "a segment is sent again, or could not be; N time-outs in a row"},
-	{tcp.KindSynAckAgain, "Retransmit SYN-ACK[ N]", "a listener answers a SYN again"},
+	{tcp.KindSynAckAgain, "Retransmit SYN-ACK[ N]", "a listener answers a SYN for the N-th time again: its timer fired, or the SYN was repeated"},
 	{tcp.KindSendReset, "Reset sent[, reason NAME]", "a RST leaves, and the kernel's reason"},
 	{tcp.KindReceiveReset, "Reset received", "a RST was accepted"},
 	{tcp.KindDrop, "Drop[ REASON][, incoming|, outgoing][, SEGMENT]", "the kernel threw a segment away"},

@@ -34,7 +34,7 @@ const (
 // From which width on the columns are roomy, and each line tells its addresses.
 const (
 	roomyFrom     = 100
-	addressesFrom = 140
+	addressesFrom = 190
 )
 
 // layoutFor lays out a terminal of that many columns. timeWidth is that of the

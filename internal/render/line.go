@@ -53,6 +53,7 @@ func (lp *LinePrinter) Append(dst []byte, ev *tcp.Event) []byte {
 	if !credible(p) {
 		return appendIncredible(dst, p)
 	}
+	lp.d.seqs.place = ev.Netns
 	dst = lp.clock.appendTime(dst, ev.Time)
 	return append(lp.dissect(dst, p), '\n')
 }

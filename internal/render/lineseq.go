@@ -11,6 +11,7 @@ const flowsPerGeneration = 1 << 16
 type seqKey struct {
 	low, high [16]byte
 	ports     uint32
+	place     uint32
 	v6        bool
 }
 
@@ -21,6 +22,9 @@ type seqBase struct{ low, high uint32 }
 // younger is full the older is dropped and they change places.
 type seqTracker struct {
 	young, old map[seqKey]seqBase
+	// place is the network namespace of the sighting at hand: a packet that is
+	// seen to leave and to arrive has the same numbers at both.
+	place uint32
 }
 
 func newSeqTracker() *seqTracker {
@@ -36,6 +40,7 @@ type seqNumbers struct{ seq, ack, sack uint32 }
 // src and dst are addresses in network order.
 func (t *seqTracker) relative(src, dst []byte, sport, dport uint16, seq, ack uint32, syn bool) seqNumbers {
 	key, reverse := keyOf(src, dst, sport, dport)
+	key.place = t.place
 	base, known := t.find(key)
 	n := seqNumbers{seq: seq, ack: ack}
 	own, peer := base.low, base.high

@@ -124,7 +124,7 @@ func (k RetransmitKind) String() string {
 // Retransmit is what KindRetransmit and KindSynAckAgain add.
 type Retransmit struct {
 	Again RetransmitKind
-	Count uint32 // RTO, SYN: consecutive time-outs (icsk_retransmits); SYN-ACK: req->num_timeout; 0 unknown
+	Count uint32 // RTO, SYN: consecutive time-outs (icsk_retransmits); SYN-ACK: how many times it was sent again, this one included; 0 unknown
 }
 
 // Gap is what KindGap adds: Lost records are missing just before this event.
