@@ -8,7 +8,7 @@ export CGO_ENABLED = 1
 # What Debian has to bring: to build, to regenerate the BPF object, to test.
 BUILD_PACKAGES := gcc libc6-dev libpcap-dev
 BPF_PACKAGES   := clang llvm libbpf-dev
-TEST_PACKAGES  := $(BPF_PACKAGES) tcpdump iproute2 nftables nginx-light bpftrace libbpf-tools \
+TEST_PACKAGES  := $(BPF_PACKAGES) tcpdump iproute2 nftables netbase nginx-light bpftrace libbpf-tools \
                   bpftool ethtool procps qemu-system-x86 zstd xz-utils
 
 # A tool that is no part of the program: run by version, kept out of go.mod.
@@ -40,10 +40,10 @@ demo: build ## a real handshake and four-way close, kernel next to wire
 	$(SUDO) bin/tcplab demo --tracer bin/tcpstory
 
 test: setup-test build check-generated lint ## every test that fits in 20 minutes; needs root
-	$(SUDO) env "PATH=$$PATH" $(GO) test -count=1 -timeout 19m ./...
+	$(SUDO) env "PATH=$$PATH" $(GO) test -p 1 -count=1 -timeout 19m ./...
 
 test-long: setup-test build ## the long ones too: soak, order over many connections, every Debian kernel, fuzzing
-	$(SUDO) env "PATH=$$PATH" TCPSTORY_LONG=1 $(GO) test -count=1 -timeout 120m ./...
+	$(SUDO) env "PATH=$$PATH" TCPSTORY_LONG=1 $(GO) test -p 1 -count=1 -timeout 120m ./...
 	$(MAKE) fuzz FUZZTIME=2m
 
 bench: setup-test build ## what tracing costs, beside tcpstates and tcpdump; needs root
