@@ -59,13 +59,10 @@ func (b *benchFlags) check() (err error) {
 func (b *benchFlags) run(ctx context.Context, std stdio) error {
 	b.opt.Tell = func(line string) { fmt.Fprintln(std.err, line) }
 	report, err := toolbench.Measure(ctx, b.opt)
-	if err != nil {
+	if report.Empty() {
 		return err
 	}
-	if err := report.WriteText(std.out); err != nil {
-		return err
-	}
-	return b.save(report)
+	return errors.Join(err, report.WriteText(std.out), b.save(report))
 }
 
 func (b *benchFlags) save(report *toolbench.Report) error {

@@ -53,20 +53,21 @@ type bench struct {
 	report *Report
 }
 
-// Measure runs the whole benchmark, minutes. The caller must be root.
+// Measure runs the whole benchmark, minutes. The caller must be root. If it
+// fails or ctx ends, the report holds what was measured until then.
 func Measure(ctx context.Context, opt Options) (*Report, error) {
 	if opt.Tell == nil {
 		opt.Tell = func(string) {}
 	}
 	for _, t := range opt.Tools {
 		if err := t.locate(opt.Tracer); err != nil {
-			return nil, err
+			return newReport(opt), err
 		}
 	}
 	b := &bench{Options: opt, report: newReport(opt)}
 	for _, step := range []func(context.Context) error{b.fullSpeed, b.paced, b.starts} {
 		if err := step(ctx); err != nil {
-			return nil, err
+			return b.report, err
 		}
 	}
 	return b.report, nil
@@ -80,9 +81,9 @@ func (b *bench) fullSpeed(ctx context.Context) error {
 		return err
 	}
 	before, err := b.run(ctx, nil, load)
+	b.report.Runs = append(b.report.Runs, before)
 	for pair := 0; pair < b.Pairs && err == nil; pair++ {
 		b.Tell(fmt.Sprintf("full speed, %d of %d", pair+1, b.Pairs))
-		b.report.Runs = append(b.report.Runs, before)
 		for i := range b.Tools {
 			// Each round begins with another tool.
 			if before, err = b.pair(ctx, b.Tools[(i+pair)%len(b.Tools)], load, pair, before); err != nil {

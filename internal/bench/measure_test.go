@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"context"
+	"errors"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -57,5 +59,29 @@ func TestToolFails(t *testing.T) {
 	opt.Tracer = "/nonexistent"
 	if _, err := Measure(t.Context(), opt); err == nil || !strings.Contains(err.Error(), "make build") {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// TestInterrupted: what was measured before Ctrl-C is reported.
+func TestInterrupted(t *testing.T) {
+	tools, err := Select(DumpFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, err := Measure(ctx, Options{
+		Tools: tools, Pairs: 1, Duration: 20 * time.Millisecond, Rate: 500,
+		Tell: func(line string) {
+			if strings.HasPrefix(line, "500 a second") {
+				cancel()
+			}
+		},
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("the error is %v", err)
+	}
+	if r.Empty() || len(r.Runs) != 3 || len(r.Paced) != 0 {
+		t.Errorf("%d runs and %d paced are left, not 3 and 0", len(r.Runs), len(r.Paced))
 	}
 }

@@ -43,6 +43,9 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	return nil
 }
 
+// Empty reports whether nothing was measured.
+func (r *Report) Empty() bool { return len(runsOf(r.Runs, "")) == len(r.Runs) }
+
 // Result is one tool's row.
 type Result struct {
 	Tool    string   `json:"tool"`

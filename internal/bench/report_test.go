@@ -74,7 +74,7 @@ func TestVerdictOverLimit(t *testing.T) {
 	}
 }
 
-// TestText: the tables show every tool within 120 columns.
+// TestText: the tables show every tool.
 func TestText(t *testing.T) {
 	var b bytes.Buffer
 	r := invented(t)

@@ -11,7 +11,7 @@ import (
 	"github.com/olekukonko/tablewriter/tw"
 )
 
-// WriteText writes the report as people read it, within 100 columns.
+// WriteText writes the report as people read it.
 func (r *Report) WriteText(w io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s\n%s\n", r.Date.Format("2006-01-02 15:04 -0700"), r.Machine)
