@@ -100,3 +100,17 @@ func runShown(t *testing.T, l *lab.Lab, bin, dir, command string) {
 	}
 	p.interrupt()
 }
+
+// TestReadmeIsWhole: nothing in it still waits to be filled in.
+func TestReadmeIsWhole(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gap := regexp.MustCompile(`@[A-Z]+@`).Find(readme); gap != nil {
+		t.Errorf("README.md still says %s", gap)
+	}
+	if !regexp.MustCompile(`SYN_SENT→ESTAB`).Match(readme) {
+		t.Error("README.md shows no output")
+	}
+}
