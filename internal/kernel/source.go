@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -78,6 +79,8 @@ func Open(c Config) (*Source, error) {
 	if err := s.start(dev); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	f.spec = nil
+	debug.FreeOSMemory() // some 10 MiB of the kernel's type information have served
 	return s, nil
 }
 
