@@ -124,18 +124,24 @@ static __always_inline bool is_translated(struct frame *f, __u32 caplen, bool ra
 	__u8 *ip;
 	__u32 l4;
 
-	if (!raw && f->data[12] == 0x81 && f->data[13] == 0)
+	if (!raw && ((f->data[12] == 0x81 && f->data[13] == 0) || (f->data[12] == 0x88 && f->data[13] == 0xa8)))
 		at += 4;
+	if (caplen < at + 40)
+		return false; /* not enough to say so */
 	ip = f->data + at;
 	if (ip[0] >> 4 == 4) {
 		if (*(__be32 *)(ip + 12) != sk->__sk_common.skc_rcv_saddr || *(__be32 *)(ip + 16) != sk->__sk_common.skc_daddr)
 			return true;
+		if (*(__be16 *)(ip + 6) & bpf_htons(0x1fff))
+			return false; /* a later fragment has no ports */
 		l4 = at + (ip[0] & 15) * 4;
 	} else {
 		for (int i = 0; i < 4; i++)
 			if (((__be32 *)(ip + 8))[i] != sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i] ||
 			    ((__be32 *)(ip + 24))[i] != sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[i])
 				return true;
+		if (ip[6] != IPPROTO_TCP)
+			return false; /* extension headers: the ports lie elsewhere */
 		l4 = at + 40;
 	}
 	if (caplen < l4 + 4)
@@ -328,7 +334,8 @@ static __always_inline void emit(struct sighting *s, __u8 kind, __u32 netns, str
 		struct address source = {};
 
 		read_address(s->f, s->cap, s->raw, true, &source);
-		answers_for(&source, netns);
+		if (source.family)
+			answers_for(&source, netns);
 		tuple = true;
 	}
 	if (!tuple && is_announced(a, netns, s->dev)) {

@@ -11,14 +11,14 @@ const volatile __u32 tap_netns = 0;
 const volatile bool tap_raw = false;
 const volatile __u8 tap_name[16] = {};
 
-/* copy_tap loads the frame, paged parts included, with its VLAN tag back in place. */
-static __always_inline __u32 copy_tap(struct frame *f, struct __sk_buff *skb)
+/* copy_tap loads the frame, paged parts included, with its VLAN tag back in place or without. */
+static __always_inline __u32 copy_tap(struct frame *f, struct __sk_buff *skb, bool tagged)
 {
 	__u64 n = skb->len;
 
-	if (n > copy_len)
-		n = copy_len;
-	if (skb->vlan_present && !tap_raw && n >= 14) {
+	if (n > fetch_len)
+		n = fetch_len;
+	if (tagged && n >= 14) {
 		if (bpf_skb_load_bytes(skb, 0, f->data, 12))
 			return 0;
 		*(__u16 *)(f->data + 12) = skb->vlan_proto;
@@ -38,26 +38,35 @@ static __always_inline __u32 copy_tap(struct frame *f, struct __sk_buff *skb)
 SEC("socket")
 int packet_tap(struct __sk_buff *skb)
 {
-	bool outgoing = skb->pkt_type == PACKET_OUTGOING;
+	bool outgoing = skb->pkt_type == PACKET_OUTGOING, tagged;
 	__u32 slot = HOOK_SOCKET, wire = skb->len, cap;
 	struct frame *f;
 	struct event *e;
 	__u64 n;
+	int v;
 
 	if (outgoing ? !want_out : !want_in)
 		return 0;
 	f = bpf_map_lookup_elem(&frames, &slot);
 	if (!f)
 		return 0;
-	if (skb->vlan_present)
-		wire += 4;
-	cap = copy_tap(f, skb);
+	tagged = skb->vlan_present && !tap_raw;
+	cap = copy_tap(f, skb, tagged && judge_tagged);
+	v = judge(f, cap, tagged && judge_tagged ? wire + 4 : wire, tap_raw);
 	e = &f->e;
 	e->flags = EV_NAME | (tap_raw ? EV_RAW : 0);
-	if (judge(f, cap, wire, tap_raw) == VERDICT_MATCH)
+	if (v == VERDICT_MATCH) {
 		e->flags |= EV_ASKED;
-	else if (!keep_quotes || !is_icmp_error(f, cap, tap_raw))
+	} else if (!keep_quotes || !is_icmp_error(f, cap, tap_raw)) {
+		if (v != VERDICT_NO)
+			__sync_fetch_and_add(&undecided, 1);
 		return 0;
+	}
+	if (tagged) {
+		wire += 4;
+		if (!judge_tagged)
+			cap = copy_tap(f, skb, true);
+	}
 	stamp(e, EV_PACKET);
 	e->cookie = 0;
 	e->netns = tap_netns;

@@ -137,7 +137,7 @@ func (f *features) names(enum string, prefixes ...string) map[uint32]string {
 var ordinary = []string{
 	"SKB_NOT_DROPPED_YET", "SKB_CONSUMED", "QUEUE_PURGE", "OTHERHOST",
 	"TCP_OFOMERGE", "TCP_OLD_DATA", "TCP_OLD_ACK", "TCP_RESET", "PACKET_SOCK_ERROR",
-	"SOCKET_CLOSE", "TCP_CLOSE", "DUP_FRAG",
+	"DUP_FRAG",
 }
 
 // isOrdinary: where the kernel reports resets without a socket (6.10), the
