@@ -38,8 +38,8 @@ func both(t *testing.T, on runner, ours, theirs []string, traffic func()) (have,
 	t.Helper()
 	for range 3 {
 		have, want = bothOnce(t, on, ours, theirs, traffic)
-		if len(have) >= len(want) {
-			break
+		if len(have) >= len(want) && (slices.Equal(have, want) || !slices.Equal(slices.Sorted(slices.Values(have)), slices.Sorted(slices.Values(want)))) {
+			break // equal, or a difference that is no race of two CPUs at two taps
 		}
 		t.Logf("tcpstory %v: %d lines, tcpdump has %d", ours, len(have), len(want))
 	}
