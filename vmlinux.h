@@ -62,9 +62,41 @@ struct ns_common {
 	unsigned int inum;
 };
 
+struct hlist_nulls_node {
+	struct hlist_nulls_node *next;
+};
+
+struct hlist_nulls_head {
+	struct hlist_nulls_node *first;
+};
+
+struct inet_ehash_bucket {
+	struct hlist_nulls_head chain;
+};
+
+struct inet_hashinfo {
+	struct inet_ehash_bucket *ehash;
+	unsigned int ehash_mask;
+};
+
+struct inet_timewait_death_row {
+	struct inet_hashinfo *hashinfo; /* 5.18 */
+};
+
+struct netns_ipv4 {
+	struct inet_timewait_death_row tcp_death_row;
+};
+
 struct net {
 	struct ns_common ns;
 	struct list_head dev_base_head;
+	struct netns_ipv4 ipv4;
+};
+
+struct proto {
+	union {
+		struct inet_hashinfo *hashinfo;
+	} h;
 };
 
 typedef struct {
@@ -119,19 +151,48 @@ struct sock_common {
 		__be16 skc_dport;
 		__u16 skc_num;
 	};
+	unsigned int skc_hash;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	struct hlist_nulls_node skc_nulls_node;
+	struct proto *skc_prot;
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
 };
 
+struct kernfs_node {
+	u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+};
+
+typedef struct {
+	int owned;
+} socket_lock_t;
+
+struct socket;
+
 struct sock {
 	struct sock_common __sk_common;
+	socket_lock_t sk_lock;
 	__u16 sk_protocol;
 	int sk_err;
 	int sk_err_soft;
+	struct socket *sk_socket;
+	void *sk_user_data;
+	struct sock_cgroup_data sk_cgrp_data;
+};
+
+struct inet_timewait_sock {
+	unsigned char tw_substate;
 };
 
 struct inet_sock {
@@ -142,6 +203,12 @@ struct inet_connection_sock {
 	__u8 icsk_ca_state : 5;
 	__u8 icsk_retransmits;
 	__u8 icsk_pending;
+	const struct tcp_ulp_ops *icsk_ulp_ops;
+};
+
+struct tcp_sock {
+	__u32 rcv_nxt;
+	__u32 snd_una;
 };
 
 struct request_sock {
@@ -177,6 +244,9 @@ struct sk_buff {
 
 struct task_struct {
 	unsigned int flags;
+	struct task_struct *group_leader;
+	char comm[16];
+	u64 self_exec_id;
 };
 
 #pragma clang attribute pop

@@ -70,7 +70,7 @@ int BPF_PROG(drop, struct sk_buff *skb)
 	inum = netns_of(skb, sk, received);
 	if (!netns_wanted(inum) || !(is_tcp(skb) || (!received && full_tcp_socket(sk))))
 		return 0;
-	e = reserve(EV_DROP, sizeof(*e));
+	e = reserve(EV_DROP, EVENT_SEGMENT);
 	if (!e)
 		return 0;
 	if (!fill_segment(e, skb, received) && (received || !fill_from_socket(e, skb, sk))) {

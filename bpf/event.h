@@ -17,6 +17,19 @@ enum event_kind {
 	EV_DROP,
 	EV_SOCKET_ERROR,
 	EV_PORT = 10,
+	EV_OWNER,
+	EV_SOCKET,
+	EV_CONNECT_FAILED,
+};
+
+/* How the process of an event is known. Same numbers as tcp.Via. */
+enum event_via {
+	VIA_CONNECT = 1,
+	VIA_LISTEN,
+	VIA_READ,
+	VIA_WRITE,
+	VIA_CLOSE, /* close() or shutdown() */
+	VIA_HELD,  /* a file descriptor of its names the socket */
 };
 
 enum event_flag {
@@ -50,7 +63,7 @@ struct event {
 	__u16 cap_len;	/* packet: bytes of the frame */
 	__u8 kind;
 	__u8 flags;
-	__u8 pkt_type;	/* PACKET_HOST .. PACKET_OUTGOING */
+	__u8 detail;	/* packet: PACKET_HOST .. PACKET_OUTGOING; ->CLOSE: what the timewait minisock is in; owner: enum event_via */
 	__u8 oldstate;
 	__u8 newstate;
 	__u8 family;	/* AF_INET, AF_INET6 */
@@ -61,6 +74,9 @@ struct event {
 	__s32 err;	/* sk_err, or what the retransmission returned */
 	__u8 saddr[16]; /* local address, network order; IPv4 in the first four bytes */
 	__u8 daddr[16];
+	__u64 cgroup;	/* id of the cgroup (v2) that the socket was made in; 0 unknown */
+	__u32 isn;	/* ->ESTABLISHED: the first sequence number behind the own SYN; 0 unknown */
+	__u32 peer_isn; /* and behind the other end's */
 
 	/* EV_NAME */
 	__u32 pid;	/* thread group; 0: not certain, or name is a device */
@@ -75,12 +91,23 @@ struct event {
 	__u8 ca_state;	/* enum tcp_ca_state */
 	__u8 pending;	/* icsk_pending: the timer that fired */
 	__u8 retransmits; /* icsk_retransmits, or how often a SYN-ACK was sent again */
+
+	/* EV_SOCKET: the kernel's own counters (struct tcp_sock), SYN and FIN included */
+	__u64 bytes_acked;
+	__u64 bytes_received;
+	__u32 segs_out;
+	__u32 segs_in;
+	__u32 total_retrans;
+	__u32 srtt_us; /* smoothed round-trip time, us; 0 no sample */
+	__u32 backlog; /* listener: connections that wait to be accepted */
+	__u32 max_backlog;
 };
 
 /* Sizes of a record that ends behind a part. */
 #define EVENT_HEAD __builtin_offsetof(struct event, sport)
 #define EVENT_TUPLE __builtin_offsetof(struct event, pid)
 #define EVENT_NAME __builtin_offsetof(struct event, seq)
+#define EVENT_SEGMENT __builtin_offsetof(struct event, bytes_acked)
 #pragma clang diagnostic pop
 
 #endif

@@ -69,6 +69,8 @@ static __always_inline struct event *reserve(__u8 kind, __u64 size)
 		__builtin_memset(&e->pid, 0, size - EVENT_TUPLE);
 	e->sport = e->dport = 0;
 	e->err = 0;
+	e->cgroup = 0;
+	e->isn = e->peer_isn = 0;
 	stamp(e, kind);
 	e->flags = EV_TUPLE;
 	return e;

@@ -308,9 +308,10 @@ static __always_inline void fill_head(struct event *e, struct sighting *s, __u8 
 	e->ifindex = s->dev->ifindex;
 	e->wire_len = s->wire;
 	e->cookie = owner ? owners_cookie(owner) : 0;
-	e->pkt_type = PACKET_OUTGOING;
+	e->newstate = owner ? owner->__sk_common.skc_state : 0;
+	e->detail = PACKET_OUTGOING;
 	if (s->rx)
-		e->pkt_type = BPF_CORE_READ_BITFIELD_PROBED(s->skb, pkt_type);
+		e->detail = BPF_CORE_READ_BITFIELD_PROBED(s->skb, pkt_type);
 }
 
 /*

@@ -25,7 +25,7 @@ int BPF_PROG(send_reset)
 		inum = BPF_CORE_READ(skb, dev, nd_net.net, ns.inum);
 	if (!netns_wanted(inum))
 		return 0;
-	e = reserve(EV_SEND_RESET, sizeof(*e));
+	e = reserve(EV_SEND_RESET, EVENT_SEGMENT);
 	if (!e)
 		return 0;
 	e->netns = inum;

@@ -16,7 +16,7 @@ int BPF_PROG(retransmit, struct sock *sk, struct sk_buff *skb)
 
 	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP || !netns_wanted(inum))
 		return 0;
-	e = reserve(EV_RETRANSMIT, sizeof(*e));
+	e = reserve(EV_RETRANSMIT, EVENT_SEGMENT);
 	if (!e)
 		return 0;
 	e->cookie = cookie_of(sk);
@@ -48,7 +48,7 @@ int BPF_PROG(retransmit_synack, struct sock *listener, struct request_sock *req)
 
 	if (BPF_CORE_READ(listener, sk_protocol) != IPPROTO_TCP || !netns_wanted(inum))
 		return 0;
-	e = reserve(EV_SYNACK_AGAIN, sizeof(*e));
+	e = reserve(EV_SYNACK_AGAIN, EVENT_SEGMENT);
 	if (!e)
 		return 0;
 	e->netns = inum; /* a request socket has no cookie: it is known by its tuple */

@@ -60,6 +60,31 @@ static __always_inline __u64 known_cookie_of(struct sock *sk)
 	return (__u64)sk;
 }
 
+/* quick_cookie_of is the same for a trusted socket, by a direct load. */
+static __always_inline __u64 quick_cookie_of(struct sock *sk)
+{
+	return have_cookie_helper ? sk->__sk_common.skc_cookie.counter : (__u64)sk;
+}
+
+/* Before 5.15 one number held either the cgroup's address or, with its lowest bit set, cgroup v1's classes. */
+struct sock_cgroup_data___5_14 {
+	__u64 val;
+} __attribute__((preserve_access_index));
+
+/* cgroup_of is the id of the cgroup (v2) that the socket was made in; a child has its listener's. */
+static __always_inline __u64 cgroup_of(struct sock *sk)
+{
+	struct sock_cgroup_data___5_14 *old = (void *)&sk->sk_cgrp_data;
+	__u64 val;
+
+	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+		return BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+	val = BPF_CORE_READ(old, val);
+	if (val & 1)
+		return 0;
+	return BPF_CORE_READ((struct cgroup *)(val & ~3ULL), kn, id);
+}
+
 /* At ->CLOSE an auto-bound socket has lost skc_num, but not yet inet_sport. */
 static __always_inline __u16 local_port(struct sock *sk, __u16 num)
 {
@@ -98,24 +123,6 @@ static __always_inline void fill_tuple_direct(struct event *e, struct sock *sk)
 		((__u32 *)e->saddr)[i] = sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i];
 		((__u32 *)e->daddr)[i] = sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[i];
 	}
-}
-
-/*
- * fill_task names the current task. Only for places that the kernel reaches in
- * process context alone; a kernel thread that does the work for somebody
- * (delayed fput) is not the user, so it stays unknown.
- */
-static __always_inline void fill_task(struct event *e)
-{
-	struct task_struct *t = (void *)bpf_get_current_task();
-	__u64 id = bpf_get_current_pid_tgid();
-
-	if (BPF_CORE_READ(t, flags) & PF_KTHREAD)
-		return;
-	e->flags |= EV_NAME;
-	e->pid = id >> 32;
-	e->tid = id;
-	bpf_get_current_comm(e->name, sizeof(e->name));
 }
 
 #endif

@@ -8,10 +8,13 @@
  * shutdown() make themselves (net/ipv4/tcp.c, inet_connection_sock.c). All
  * others may run in a softirq on top of an innocent task. An open connection
  * that goes to CLOSE without an error was aborted by its own user: resets and
- * time-outs set sk_err first.
+ * time-outs set sk_err first. Not so one that nobody has accepted: it has no
+ * struct socket, and goes down with its listener.
  */
-static __always_inline bool acts_in_process(int oldstate, int newstate, int err)
+static __always_inline bool acts_in_process(struct sock *sk, int oldstate, int newstate)
 {
+	int err = sk->sk_err;
+
 	switch (newstate) {
 	case TCP_LISTEN:
 	case TCP_SYN_SENT:
@@ -19,8 +22,8 @@ static __always_inline bool acts_in_process(int oldstate, int newstate, int err)
 	case TCP_LAST_ACK:
 		return true;
 	case TCP_CLOSE:
-		return oldstate == TCP_LISTEN || (!err && (oldstate == TCP_SYN_SENT || oldstate == TCP_ESTABLISHED ||
-							    oldstate == TCP_CLOSE_WAIT));
+		return oldstate == TCP_LISTEN || (!err && sk->sk_socket && (oldstate == TCP_SYN_SENT || oldstate == TCP_ESTABLISHED ||
+									    oldstate == TCP_CLOSE_WAIT));
 	}
 	return false;
 }
@@ -49,26 +52,35 @@ static __always_inline void keep_child(struct sock *sk)
 	bpf_map_update_elem(&children, &key, &now, 0);
 }
 
+/* established fills what joins the two ends of a conversation through address translation. */
+static __always_inline void established(struct event *e, struct sock *sk)
+{
+	struct tcp_sock *tp = (void *)sk;
+
+	e->isn = BPF_CORE_READ(tp, snd_una);
+	e->peer_isn = BPF_CORE_READ(tp, rcv_nxt);
+}
+
 /* emit_state writes one transition; time 0 is now. */
 static __always_inline void emit_state(struct sock *sk, int oldstate, int newstate, __u32 netns, __u64 time)
 {
-	int err = sk->sk_err;
-	bool process = acts_in_process(oldstate, newstate, err);
+	bool process = acts_in_process(sk, oldstate, newstate);
 	struct event *e = process ? reserve(EV_STATE, EVENT_NAME) : reserve(EV_STATE, EVENT_TUPLE);
 
 	if (!e)
 		return;
 	if (time)
 		e->time = time;
-	e->cookie = cookie_of(sk);
-	e->netns = netns;
-	fill_tuple_direct(e, sk);
-	e->sport = local_port(sk, e->sport);
+	fill_socket(e, sk, netns);
 	e->oldstate = oldstate;
 	e->newstate = newstate;
-	e->err = err;
+	e->err = sk->sk_err;
+	if (newstate == TCP_ESTABLISHED)
+		established(e, sk);
+	else if (newstate == TCP_CLOSE && (oldstate == TCP_FIN_WAIT2 || oldstate == TCP_CLOSING))
+		e->detail = minisock_state(sk, e->cookie);
 	if (process)
-		fill_task(e);
+		acts_in_transition(e);
 	submit(e);
 }
 
@@ -196,7 +208,7 @@ int BPF_PROG(set_state_twin, struct sock *sk, int oldstate, int newstate)
 	if (n->first_runs || !take_note(n, sk, oldstate << 8 | newstate)) {
 		__sync_fetch_and_add(&rescued, 1);
 		transition(sk, oldstate, newstate);
-	} else if (acts_in_process(oldstate, newstate, sk->sk_err)) {
+	} else if (acts_in_process(sk, oldstate, newstate)) {
 		n->count = 0;
 	}
 	n->twin_runs = 0;

@@ -72,7 +72,7 @@ int packet_tap(struct __sk_buff *skb)
 	e->netns = tap_netns;
 	e->ifindex = skb->ifindex;
 	e->wire_len = wire;
-	e->pkt_type = skb->pkt_type;
+	e->detail = skb->pkt_type;
 	e->pid = 0;
 	for (int i = 0; i < 16; i++)
 		e->name[i] = tap_name[i];

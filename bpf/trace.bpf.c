@@ -9,6 +9,8 @@
 #include "event.h"
 #include "output.h"
 #include "socket.h"
+#include "owner.h"
+#include "minisock.h"
 #include "state.h"
 #include "frame.h"
 #include "local.h"
@@ -23,4 +25,5 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* So that BTF, and bpf2go after it, keeps the enums. */
 const enum event_kind *kind_for_btf __attribute__((unused));
+const enum event_via *via_for_btf __attribute__((unused));
 const enum event_flag *flag_for_btf __attribute__((unused));

@@ -56,7 +56,11 @@ type Conn struct {
 	Since  int64     // when State was entered, nanoseconds since 1970; 0 unknown
 	Opened int64     // first event of this end
 	Closed int64     // when the socket went to CLOSE; 0: it has not
-	Task   tcp.Task  // the last process that certainly acted on the socket
+	Task   tcp.Task  // its user: the last process that acted on the socket, or that holds it open
+	Via    tcp.Via   // how that is known
+	Opener tcp.Task  // the first process known of it
+	Cgroup uint64    // id of the cgroup that the socket was made in; 0 unknown
+	Older  bool      // it existed before the trace began
 	Peer   *Conn     // the other end, when it is a socket of this host too
 	Alias  tcp.Flow  // the tuple on the wire where address translation changes it; else zero
 

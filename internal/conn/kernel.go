@@ -17,12 +17,14 @@ func (t *Table) kernel(s *Step) {
 		return
 	}
 	t.touch(c, ev.Time)
-	if ev.Task.Known() {
-		c.Task = ev.Task
-	}
-	if ev.Kind == tcp.KindState {
+	c.learnProcess(ev)
+	switch {
+	case ev.Kind == tcp.KindState:
 		t.transition(s, c)
-	} else if c.State == tcp.StateUnknown && c.Socket {
+	case ev.Kind == tcp.KindSocket:
+		c.Older = true
+		c.State = ev.New
+	case c.State == tcp.StateUnknown && c.Socket:
 		c.State = ev.New
 	}
 	s.Conn, s.Flow = c, c.Flow

@@ -28,6 +28,10 @@ var hooks = []hook{
 	{traceProgSendReset, "tcp_send_reset", false, "resets sent are not seen"},
 	{traceProgRetransmitSynack, "tcp_retransmit_synack", false, "repeated SYN-ACKs are not seen"},
 	{traceProgRetransmit, "tcp_retransmit_skb", false, "retransmissions are not seen"},
+	{traceProgDestroys, "tcp_destroy_sock", false, "who closes a socket that a reset has ended is not seen"},
+	{traceProgReads, "tcp_rcv_space_adjust", false, "who reads is not seen"},
+	{traceProgWrites, "tcp_sendmsg_locked", false, ""},
+	{traceProgWritesAny, "sock_send_length", false, "who writes is not seen (the tracepoint came with 6.3)"},
 	{traceProgSetState, stateTracepoint, false, "state transitions are not seen"},
 	{traceProgSetStateTwin, stateTracepoint, false, ""},
 }

@@ -46,6 +46,7 @@ func (c *Config) settings(f *features, dev *device) []setting {
 		{traceVarAllHops, c.Forwarded || c.Device != ""},
 		{traceVarWantIn, !c.NoIn},
 		{traceVarWantOut, !c.NoOut},
+		{traceVarOwnPid, uint32(os.Getpid())},
 		{traceVarNetnsCount, uint32(len(c.Netns))},
 		{traceVarNetnsOnly, netns},
 	}
@@ -99,6 +100,7 @@ func keepWanted(spec *ebpf.CollectionSpec, c *Config, f *features, dev *device) 
 	for _, h := range hooks {
 		wanted[h.program] = f.arguments(h.tracepoint) >= 0 && c.wants(h, dev)
 	}
+	wanted[traceProgWritesAny] = wanted[traceProgWritesAny] && !wanted[traceProgWrites] // it fires for every protocol
 	wanted[traceProgDrop] = wanted[traceProgDrop] && f.dropReason
 	for name := range spec.Programs {
 		if !wanted[name] {

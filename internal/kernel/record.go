@@ -15,6 +15,7 @@ const (
 	headLen   = int(unsafe.Offsetof(traceEvent{}.Sport))
 	tupleLen  = int(unsafe.Offsetof(traceEvent{}.Pid))
 	nameLen   = int(unsafe.Offsetof(traceEvent{}.Seq))
+	segLen    = int(unsafe.Offsetof(traceEvent{}.BytesAcked))
 )
 
 // Flags of struct event.
@@ -44,16 +45,19 @@ type decoder struct {
 	devices map[place]string
 	drops   map[uint32]string
 	resets  map[uint32]string
+
+	counters tcp.Counters
 }
 
-// isRecord are the kinds that cross the ring buffer; of those in isWhole, fill
-// reads the last part whatever the flags say.
+// isRecord are the kinds that cross the ring buffer; of those in hasSegmentPart,
+// fill reads the segment's part whatever the flags say.
 var (
-	isRecord = [tcp.KindPort + 1]bool{
+	isRecord = [tcp.KindConnectFailed + 1]bool{
 		tcp.KindState: true, tcp.KindPacket: true, tcp.KindRetransmit: true, tcp.KindSynAckAgain: true,
 		tcp.KindSendReset: true, tcp.KindReceiveReset: true, tcp.KindDrop: true, tcp.KindSocketError: true, tcp.KindPort: true,
+		tcp.KindOwner: true, tcp.KindSocket: true, tcp.KindConnectFailed: true,
 	}
-	isWhole = [tcp.KindPort + 1]bool{
+	hasSegmentPart = [tcp.KindConnectFailed + 1]bool{
 		tcp.KindRetransmit: true, tcp.KindSynAckAgain: true, tcp.KindSendReset: true, tcp.KindDrop: true,
 	}
 )
@@ -71,8 +75,10 @@ func view(raw []byte) (*traceEvent, []byte, error) {
 	switch long := e.Flags & (hasTuple | hasName | hasSegment); {
 	case int(e.Kind) >= len(isRecord) || !isRecord[e.Kind]:
 		return nil, nil, fmt.Errorf("ring buffer record of unknown kind %d: loader and programs differ", e.Kind)
-	case e.Kind == uint8(tcp.KindPacket) && long != 0, long&hasSegment != 0, isWhole[e.Kind]:
+	case e.Kind == uint8(tcp.KindPacket) && long != 0, e.Kind == uint8(tcp.KindSocket):
 		at = recordLen
+	case long&hasSegment != 0, hasSegmentPart[e.Kind]:
+		at = segLen
 	case long&hasName != 0:
 		at = nameLen
 	case long&hasTuple != 0:
@@ -102,8 +108,11 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 		ev.Flow = flow(e)
 		ev.Errno = e.Err
 		ev.Soft = e.Flags&isSoft != 0
+		ev.Cgroup = e.Cgroup
 	}
 	switch ev.Kind {
+	case tcp.KindState:
+		ev.ISN, ev.PeerISN, ev.Minisock = e.Isn, e.PeerIsn, tcp.State(e.Detail)
 	case tcp.KindPacket, tcp.KindPort:
 		d.packet(&ev.Packet, e, frame)
 		return
@@ -116,13 +125,25 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 	case tcp.KindDrop:
 		ev.Reason = d.drops[e.Reason]
 		ev.Packet.Ifindex = e.Ifindex
+	case tcp.KindOwner:
+		ev.Via = tcp.Via(e.Detail)
+	case tcp.KindSocket:
+		ev.Counters = d.count(e)
 	}
 	if e.Flags&hasName != 0 && e.Pid != 0 {
-		ev.Task = tcp.Task{PID: e.Pid, TID: e.Tid, Comm: e.Name}
+		ev.ActsBy(tcp.Task{PID: e.Pid, TID: e.Tid, Comm: e.Name})
 	}
 	if e.Flags&hasSegment != 0 {
 		segment(ev, e)
 	}
+}
+
+func (d *decoder) count(e *traceEvent) *tcp.Counters {
+	d.counters = tcp.Counters{
+		BytesAcked: e.BytesAcked, BytesReceived: e.BytesReceived, SegsOut: e.SegsOut, SegsIn: e.SegsIn,
+		Retransmits: e.TotalRetrans, SRTT: e.SrttUs, Backlog: e.Backlog, MaxBacklog: e.MaxBacklog,
+	}
+	return &d.counters
 }
 
 func segment(ev *tcp.Event, e *traceEvent) {
@@ -157,8 +178,8 @@ func (d *decoder) packet(p *tcp.Packet, e *traceEvent, frame []byte) {
 	switch {
 	case p.Loopback:
 		p.Dir = tcp.DirIn // as libpcap shows it: the outgoing copy is left out
-	case int(e.PktType) < len(directions):
-		p.Dir = directions[e.PktType]
+	case int(e.Detail) < len(directions):
+		p.Dir = directions[e.Detail]
 	}
 }
 

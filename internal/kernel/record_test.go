@@ -82,13 +82,15 @@ var lengths = []struct {
 	{"packet of a new device", tcp.KindPacket, isAsked | hasName, 54, recordLen + 54},
 	{"translated packet", tcp.KindPacket, hasTuple | hasName, 54, recordLen + 54},
 	{"port", tcp.KindPort, hasTuple | hasName, 0, nameLen},
-	{"retransmission", tcp.KindRetransmit, hasTuple | hasSegment, 0, recordLen},
-	{"SYN-ACK again", tcp.KindSynAckAgain, hasTuple, 0, recordLen},
-	{"active reset", tcp.KindSendReset, hasTuple, 0, recordLen},
-	{"reset", tcp.KindSendReset, hasTuple | hasSegment, 0, recordLen},
+	{"retransmission", tcp.KindRetransmit, hasTuple | hasSegment, 0, segLen},
+	{"SYN-ACK again", tcp.KindSynAckAgain, hasTuple, 0, segLen},
+	{"active reset", tcp.KindSendReset, hasTuple, 0, segLen},
+	{"reset", tcp.KindSendReset, hasTuple | hasSegment, 0, segLen},
 	{"reset received", tcp.KindReceiveReset, hasTuple, 0, tupleLen},
-	{"drop", tcp.KindDrop, hasTuple | hasSegment, 0, recordLen},
+	{"drop", tcp.KindDrop, hasTuple | hasSegment, 0, segLen},
 	{"socket error", tcp.KindSocketError, hasTuple, 0, tupleLen},
+	{"owner", tcp.KindOwner, hasTuple | hasName, 0, nameLen},
+	{"socket", tcp.KindSocket, hasTuple, 0, recordLen},
 }
 
 // TestShortRecordsAreRefused cuts every kind of record at every length.
@@ -159,10 +161,10 @@ func TestPacketRecord(t *testing.T) {
 	d := newDecoder()
 	named := traceEvent{
 		Kind: uint8(tcp.KindPacket), Flags: isAsked | hasName, Netns: 1, Ifindex: 2, WireLen: 1514, CapLen: uint16(len(frame)),
-		PktType: 4, Name: [16]uint8{'e', 't', 'h', '0'},
+		Detail: 4, Name: [16]uint8{'e', 't', 'h', '0'},
 	}
 	later := named
-	later.Flags, later.PktType = isAsked|isRaw, 0
+	later.Flags, later.Detail = isAsked|isRaw, 0
 	var ev tcp.Event
 	for _, c := range []struct {
 		name string
@@ -186,7 +188,7 @@ func TestPacketRecord(t *testing.T) {
 }
 
 func TestLoopbackPacketsComeIn(t *testing.T) {
-	e := traceEvent{Kind: uint8(tcp.KindPacket), Flags: isLoopback, PktType: 4}
+	e := traceEvent{Kind: uint8(tcp.KindPacket), Flags: isLoopback, Detail: 4}
 	if ev := fillFrom(t, raw(e, headLen, "")); ev.Packet.Dir != tcp.DirIn || !ev.Packet.Loopback {
 		t.Errorf("packet %+v", ev.Packet)
 	}

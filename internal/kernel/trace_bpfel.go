@@ -29,35 +29,46 @@ type traceAnswered struct {
 }
 
 type traceEvent struct {
-	_           structs.HostLayout
-	Time        uint64
-	Cookie      uint64
-	Lost        uint32
-	Netns       uint32
-	Ifindex     uint32
-	WireLen     uint32
-	CapLen      uint16
-	Kind        uint8
-	Flags       uint8
-	PktType     uint8
-	Oldstate    uint8
-	Newstate    uint8
-	Family      uint8
-	Sport       uint16
-	Dport       uint16
-	Err         int32
-	Saddr       [16]uint8
-	Daddr       [16]uint8
-	Pid         uint32
-	Tid         uint32
-	Name        [16]uint8
-	Seq         uint32
-	SegLen      uint32
-	Reason      uint32
-	TcpFlags    uint8
-	CaState     uint8
-	Pending     uint8
-	Retransmits uint8
+	_             structs.HostLayout
+	Time          uint64
+	Cookie        uint64
+	Lost          uint32
+	Netns         uint32
+	Ifindex       uint32
+	WireLen       uint32
+	CapLen        uint16
+	Kind          uint8
+	Flags         uint8
+	Detail        uint8
+	Oldstate      uint8
+	Newstate      uint8
+	Family        uint8
+	Sport         uint16
+	Dport         uint16
+	Err           int32
+	Saddr         [16]uint8
+	Daddr         [16]uint8
+	Cgroup        uint64
+	Isn           uint32
+	PeerIsn       uint32
+	Pid           uint32
+	Tid           uint32
+	Name          [16]uint8
+	Seq           uint32
+	SegLen        uint32
+	Reason        uint32
+	TcpFlags      uint8
+	CaState       uint8
+	Pending       uint8
+	Retransmits   uint8
+	BytesAcked    uint64
+	BytesReceived uint64
+	SegsOut       uint32
+	SegsIn        uint32
+	TotalRetrans  uint32
+	SrttUs        uint32
+	Backlog       uint32
+	MaxBacklog    uint32
 }
 
 type traceEventFlag uint32
@@ -76,15 +87,29 @@ const (
 type traceEventKind uint32
 
 const (
-	traceEventKindEV_STATE         traceEventKind = 1
-	traceEventKindEV_PACKET        traceEventKind = 2
-	traceEventKindEV_RETRANSMIT    traceEventKind = 3
-	traceEventKindEV_SYNACK_AGAIN  traceEventKind = 4
-	traceEventKindEV_SEND_RESET    traceEventKind = 5
-	traceEventKindEV_RECEIVE_RESET traceEventKind = 6
-	traceEventKindEV_DROP          traceEventKind = 7
-	traceEventKindEV_SOCKET_ERROR  traceEventKind = 8
-	traceEventKindEV_PORT          traceEventKind = 10
+	traceEventKindEV_STATE          traceEventKind = 1
+	traceEventKindEV_PACKET         traceEventKind = 2
+	traceEventKindEV_RETRANSMIT     traceEventKind = 3
+	traceEventKindEV_SYNACK_AGAIN   traceEventKind = 4
+	traceEventKindEV_SEND_RESET     traceEventKind = 5
+	traceEventKindEV_RECEIVE_RESET  traceEventKind = 6
+	traceEventKindEV_DROP           traceEventKind = 7
+	traceEventKindEV_SOCKET_ERROR   traceEventKind = 8
+	traceEventKindEV_PORT           traceEventKind = 10
+	traceEventKindEV_OWNER          traceEventKind = 11
+	traceEventKindEV_SOCKET         traceEventKind = 12
+	traceEventKindEV_CONNECT_FAILED traceEventKind = 13
+)
+
+type traceEventVia uint32
+
+const (
+	traceEventViaVIA_CONNECT traceEventVia = 1
+	traceEventViaVIA_LISTEN  traceEventVia = 2
+	traceEventViaVIA_READ    traceEventVia = 3
+	traceEventViaVIA_WRITE   traceEventVia = 4
+	traceEventViaVIA_CLOSE   traceEventVia = 5
+	traceEventViaVIA_HELD    traceEventVia = 6
 )
 
 type traceFrame struct {
@@ -112,11 +137,14 @@ const (
 	traceMapDevices               = "devices"
 	traceMapEvents                = "events"
 	traceMapFrames                = "frames"
+	traceMapOwners                = "owners"
 	traceMapTold                  = "told"
+	traceProgDestroys             = "destroys"
 	traceProgDrop                 = "drop"
 	traceProgPacketIn             = "packet_in"
 	traceProgPacketOut            = "packet_out"
 	traceProgPacketTap            = "packet_tap"
+	traceProgReads                = "reads"
 	traceProgReceiveReset         = "receive_reset"
 	traceProgRetransmit           = "retransmit"
 	traceProgRetransmitSynack     = "retransmit_synack"
@@ -124,6 +152,8 @@ const (
 	traceProgSetState             = "set_state"
 	traceProgSetStateTwin         = "set_state_twin"
 	traceProgSocketError          = "socket_error"
+	traceProgWrites               = "writes"
+	traceProgWritesAny            = "writes_any"
 	traceVarAllHops               = "all_hops"
 	traceVarCopyLen               = "copy_len"
 	traceVarDropIgnored           = "drop_ignored"
@@ -142,6 +172,7 @@ const (
 	traceVarNetnsCount            = "netns_count"
 	traceVarNetnsOnly             = "netns_only"
 	traceVarOnlyIfindex           = "only_ifindex"
+	traceVarOwnPid                = "own_pid"
 	traceVarRescued               = "rescued"
 	traceVarResetTellsReason      = "reset_tells_reason"
 	traceVarRetransmitTellsResult = "retransmit_tells_result"
@@ -151,6 +182,7 @@ const (
 	traceVarTapNetns              = "tap_netns"
 	traceVarTapRaw                = "tap_raw"
 	traceVarUndecided             = "undecided"
+	traceVarViaForBtf             = "via_for_btf"
 	traceVarWakeBytes             = "wake_bytes"
 	traceVarWakeWindow            = "wake_window"
 	traceVarWantIn                = "want_in"
@@ -199,10 +231,12 @@ type traceSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type traceProgramSpecs struct {
+	Destroys         *ebpf.ProgramSpec `ebpf:"destroys"`
 	Drop             *ebpf.ProgramSpec `ebpf:"drop"`
 	PacketIn         *ebpf.ProgramSpec `ebpf:"packet_in"`
 	PacketOut        *ebpf.ProgramSpec `ebpf:"packet_out"`
 	PacketTap        *ebpf.ProgramSpec `ebpf:"packet_tap"`
+	Reads            *ebpf.ProgramSpec `ebpf:"reads"`
 	ReceiveReset     *ebpf.ProgramSpec `ebpf:"receive_reset"`
 	Retransmit       *ebpf.ProgramSpec `ebpf:"retransmit"`
 	RetransmitSynack *ebpf.ProgramSpec `ebpf:"retransmit_synack"`
@@ -210,6 +244,8 @@ type traceProgramSpecs struct {
 	SetState         *ebpf.ProgramSpec `ebpf:"set_state"`
 	SetStateTwin     *ebpf.ProgramSpec `ebpf:"set_state_twin"`
 	SocketError      *ebpf.ProgramSpec `ebpf:"socket_error"`
+	Writes           *ebpf.ProgramSpec `ebpf:"writes"`
+	WritesAny        *ebpf.ProgramSpec `ebpf:"writes_any"`
 }
 
 // traceMapSpecs contains maps before they are loaded into the kernel.
@@ -221,6 +257,7 @@ type traceMapSpecs struct {
 	Devices  *ebpf.MapSpec `ebpf:"devices"`
 	Events   *ebpf.MapSpec `ebpf:"events"`
 	Frames   *ebpf.MapSpec `ebpf:"frames"`
+	Owners   *ebpf.MapSpec `ebpf:"owners"`
 	Told     *ebpf.MapSpec `ebpf:"told"`
 }
 
@@ -246,6 +283,7 @@ type traceVariableSpecs struct {
 	NetnsCount            *ebpf.VariableSpec `ebpf:"netns_count"`
 	NetnsOnly             *ebpf.VariableSpec `ebpf:"netns_only"`
 	OnlyIfindex           *ebpf.VariableSpec `ebpf:"only_ifindex"`
+	OwnPid                *ebpf.VariableSpec `ebpf:"own_pid"`
 	Rescued               *ebpf.VariableSpec `ebpf:"rescued"`
 	ResetTellsReason      *ebpf.VariableSpec `ebpf:"reset_tells_reason"`
 	RetransmitTellsResult *ebpf.VariableSpec `ebpf:"retransmit_tells_result"`
@@ -255,6 +293,7 @@ type traceVariableSpecs struct {
 	TapNetns              *ebpf.VariableSpec `ebpf:"tap_netns"`
 	TapRaw                *ebpf.VariableSpec `ebpf:"tap_raw"`
 	Undecided             *ebpf.VariableSpec `ebpf:"undecided"`
+	ViaForBtf             *ebpf.VariableSpec `ebpf:"via_for_btf"`
 	WakeBytes             *ebpf.VariableSpec `ebpf:"wake_bytes"`
 	WakeWindow            *ebpf.VariableSpec `ebpf:"wake_window"`
 	WantIn                *ebpf.VariableSpec `ebpf:"want_in"`
@@ -286,6 +325,7 @@ type traceMaps struct {
 	Devices  *ebpf.Map `ebpf:"devices"`
 	Events   *ebpf.Map `ebpf:"events"`
 	Frames   *ebpf.Map `ebpf:"frames"`
+	Owners   *ebpf.Map `ebpf:"owners"`
 	Told     *ebpf.Map `ebpf:"told"`
 }
 
@@ -296,6 +336,7 @@ func (m *traceMaps) Close() error {
 		m.Devices,
 		m.Events,
 		m.Frames,
+		m.Owners,
 		m.Told,
 	)
 }
@@ -322,6 +363,7 @@ type traceVariables struct {
 	NetnsCount            *ebpf.Variable `ebpf:"netns_count"`
 	NetnsOnly             *ebpf.Variable `ebpf:"netns_only"`
 	OnlyIfindex           *ebpf.Variable `ebpf:"only_ifindex"`
+	OwnPid                *ebpf.Variable `ebpf:"own_pid"`
 	Rescued               *ebpf.Variable `ebpf:"rescued"`
 	ResetTellsReason      *ebpf.Variable `ebpf:"reset_tells_reason"`
 	RetransmitTellsResult *ebpf.Variable `ebpf:"retransmit_tells_result"`
@@ -331,6 +373,7 @@ type traceVariables struct {
 	TapNetns              *ebpf.Variable `ebpf:"tap_netns"`
 	TapRaw                *ebpf.Variable `ebpf:"tap_raw"`
 	Undecided             *ebpf.Variable `ebpf:"undecided"`
+	ViaForBtf             *ebpf.Variable `ebpf:"via_for_btf"`
 	WakeBytes             *ebpf.Variable `ebpf:"wake_bytes"`
 	WakeWindow            *ebpf.Variable `ebpf:"wake_window"`
 	WantIn                *ebpf.Variable `ebpf:"want_in"`
@@ -341,10 +384,12 @@ type traceVariables struct {
 //
 // It can be passed to loadTraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tracePrograms struct {
+	Destroys         *ebpf.Program `ebpf:"destroys"`
 	Drop             *ebpf.Program `ebpf:"drop"`
 	PacketIn         *ebpf.Program `ebpf:"packet_in"`
 	PacketOut        *ebpf.Program `ebpf:"packet_out"`
 	PacketTap        *ebpf.Program `ebpf:"packet_tap"`
+	Reads            *ebpf.Program `ebpf:"reads"`
 	ReceiveReset     *ebpf.Program `ebpf:"receive_reset"`
 	Retransmit       *ebpf.Program `ebpf:"retransmit"`
 	RetransmitSynack *ebpf.Program `ebpf:"retransmit_synack"`
@@ -352,14 +397,18 @@ type tracePrograms struct {
 	SetState         *ebpf.Program `ebpf:"set_state"`
 	SetStateTwin     *ebpf.Program `ebpf:"set_state_twin"`
 	SocketError      *ebpf.Program `ebpf:"socket_error"`
+	Writes           *ebpf.Program `ebpf:"writes"`
+	WritesAny        *ebpf.Program `ebpf:"writes_any"`
 }
 
 func (p *tracePrograms) Close() error {
 	return _TraceClose(
+		p.Destroys,
 		p.Drop,
 		p.PacketIn,
 		p.PacketOut,
 		p.PacketTap,
+		p.Reads,
 		p.ReceiveReset,
 		p.Retransmit,
 		p.RetransmitSynack,
@@ -367,6 +416,8 @@ func (p *tracePrograms) Close() error {
 		p.SetState,
 		p.SetStateTwin,
 		p.SocketError,
+		p.Writes,
+		p.WritesAny,
 	)
 }
 

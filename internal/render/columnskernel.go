@@ -16,6 +16,7 @@ var columnFacts = [...]func(*Columns, *conn.Step){
 	tcp.KindReceiveReset: (*Columns).resetReceived,
 	tcp.KindDrop:         (*Columns).drop,
 	tcp.KindSocketError:  (*Columns).socketError,
+	tcp.KindOwner:        (*Columns).owner,
 }
 
 func (v *Columns) kernel(s *conn.Step) {
@@ -214,6 +215,18 @@ func (v *Columns) socketError(s *conn.Step) {
 	if s.Event.Soft {
 		v.c.text(" (soft)")
 	}
+}
+
+// viaWords say in the present what a process does that was not known before.
+var viaWords = [...]string{
+	tcp.ViaUnknown: "uses it", tcp.ViaConnect: "connects", tcp.ViaListen: "listens",
+	tcp.ViaRead: "reads", tcp.ViaWrite: "writes", tcp.ViaClose: "closes", tcp.ViaHeld: "holds it open",
+}
+
+func (v *Columns) owner(s *conn.Step) {
+	v.c.in(styleDim)
+	v.c.text(viaWords[min(int(s.Event.Via), len(viaWords)-1)])
+	v.c.plain()
 }
 
 // segmentOf appends which segment a kernel event is about, and where it was

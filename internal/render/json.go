@@ -79,9 +79,19 @@ func jsonProcess(o *object, s *conn.Step) {
 		o.known(fTid, uint64(t.TID))
 		o.bytes(fComm, t.Name())
 	}
-	if t := owner(s); t != nil {
-		o.task(fOwnerPid, fOwnerComm, t)
+	c := s.Conn
+	if c == nil {
+		return
 	}
+	if c.Task.Known() {
+		o.task(fOwnerPid, fOwnerComm, &c.Task)
+		o.word(fOwnerVia, c.Via.String())
+	}
+	if c.Opener.PID != c.Task.PID {
+		o.task(fOpenerPid, fOpenerComm, &c.Opener)
+	}
+	o.known(fCgroup, c.Cgroup)
+	o.when(fOlder, c.Older)
 }
 
 func jsonState(o *object, s *conn.Step) {

@@ -71,6 +71,10 @@ func everything() *conntest.Story {
 	s.Kernel(v, tcp.KindDrop, conntest.By(conntest.NC))
 	s.Kernel(c, tcp.KindSocketError, conntest.Errno(113))
 	s.Events[len(s.Events)-1].Soft = true
+	s.Kernel(v, tcp.KindOwner, conntest.By(conntest.Nginx), conntest.Through(tcp.ViaRead))
+	old, _ := conntest.Hosts(40021)
+	s.Kernel(old, tcp.KindSocket, conntest.By(conntest.NC), conntest.Through(tcp.ViaHeld), conntest.Now(tcp.Established))
+	s.Events[len(s.Events)-1].Cgroup = 4711
 	return s
 }
 

@@ -34,6 +34,11 @@ const (
 	fComm
 	fOwnerPid
 	fOwnerComm
+	fOwnerVia
+	fOpenerPid
+	fOpenerComm
+	fCgroup
+	fOlder
 	fErrno
 	fError
 	fSoft
@@ -83,7 +88,7 @@ var JSONFields = [...]JSONField{
 	fSeq:             {"seq", "integer", "number of the event in the one order of the source; internal events leave holes, lost ones do not"},
 	fTime:            {"time", "string", "wall clock, RFC 3339 with nanoseconds, UTC"},
 	fTimeNs:          {"time_ns", "integer", "the same in nanoseconds since 1970-01-01 UTC"},
-	fKind:            {"kind", "string", "state, packet, retransmit, retransmit-synack, send-reset, receive-reset, drop, socket-error or gap"},
+	fKind:            {"kind", "string", "state, packet, retransmit, retransmit-synack, send-reset, receive-reset, drop, socket-error, owner, socket, connect-failed or gap"},
 	fConn:            {"conn", "integer", "number of the conversation, from 1; both ends on this host share it"},
 	fRole:            {"role", "string", "which end this is: client, server or listener"},
 	fCookie:          {"cookie", "integer", "kernel socket cookie of this end; without one, no socket is known that this belongs to"},
@@ -100,9 +105,14 @@ var JSONFields = [...]JSONField{
 	fState:           {"state", "string", "state of the socket, in events that are no transition"},
 	fPid:             {"pid", "integer", "process that did it, where that is certain"},
 	fTid:             {"tid", "integer", "its thread"},
-	fComm:            {"comm", "string", "its name; bytes that are not UTF-8 become U+FFFD"},
-	fOwnerPid:        {"owner_pid", "integer", "process that last certainly acted on the socket"},
+	fComm:            {"comm", "string", "its name, the thread group leader's; bytes that are not UTF-8 become U+FFFD"},
+	fOwnerPid:        {"owner_pid", "integer", "the socket's user: the process that acted on it last, or that holds it open"},
 	fOwnerComm:       {"owner_comm", "string", "its name"},
+	fOwnerVia:        {"owner_via", "string", "how that is known: connect, listen, read, write, close (or shutdown), held (one of its file descriptors is the socket)"},
+	fOpenerPid:       {"opener_pid", "integer", "the first process known of the socket, where it is another"},
+	fOpenerComm:      {"opener_comm", "string", "its name"},
+	fCgroup:          {"cgroup", "integer", "id of the cgroup (v2) that the socket was made in"},
+	fOlder:           {"older", "boolean", "the socket existed before the trace began"},
 	fErrno:           {"errno", "integer", "error of the socket; for a retransmission, of the attempt"},
 	fError:           {"error", "string", "name of errno"},
 	fSoft:            {"soft", "boolean", "errno is a soft error (sk_err_soft): noted, and counts only if the connection fails anyway"},

@@ -27,6 +27,7 @@ var LineForms = [...]LineForm{
 	{tcp.KindReceiveReset, "Reset received", "a RST was accepted"},
 	{tcp.KindDrop, "Drop[ REASON][, incoming|, outgoing][, SEGMENT]", "the kernel threw a segment away"},
 	{tcp.KindSocketError, "Error NAME|0[ (soft)]", "the socket reports an error to its owner; a soft one is noted, and counts only if the connection fails anyway"},
+	{tcp.KindOwner, "Owner read|write|close|held", "this process is the socket's user from here on: it has read or written, closes, or one of its file descriptors is the socket"},
 	{tcp.KindGap, "*** [up to ]N events lost here: CAUSE[, PROGRAM] ***", "events are missing just before; stands behind the time alone"},
 }
 
@@ -39,6 +40,9 @@ var kernelFacts = [...]func([]byte, *conn.Step) []byte{
 	tcp.KindReceiveReset: func(dst []byte, _ *conn.Step) []byte { return append(dst, "Reset received"...) },
 	tcp.KindDrop:         dropFact,
 	tcp.KindSocketError:  errorFact,
+	tcp.KindOwner: func(dst []byte, s *conn.Step) []byte {
+		return append(append(dst, "Owner "...), s.Event.Via.String()...)
+	},
 }
 
 // appendKernel appends a kernel event without time and newline.

@@ -7,17 +7,21 @@ type Kind uint8
 
 // The facts. The comment names the kernel tracepoint each comes from.
 const (
-	KindNone         Kind = iota
-	KindState             // sock:inet_sock_set_state
-	KindPacket            // net:net_dev_start_xmit, net:netif_receive_skb, a packet socket or a file
-	KindRetransmit        // tcp:tcp_retransmit_skb
-	KindSynAckAgain       // tcp:tcp_retransmit_synack
-	KindSendReset         // tcp:tcp_send_reset
-	KindReceiveReset      // tcp:tcp_receive_reset
-	KindDrop              // skb:kfree_skb
-	KindSocketError       // sock:inet_sk_error_report
-	KindGap               // something was lost here: see Gap
-	KindPort              // internal: a SYN_SENT socket's local port became known; never shown
+	KindNone          Kind = iota
+	KindState              // sock:inet_sock_set_state
+	KindPacket             // net:net_dev_start_xmit, net:netif_receive_skb, a packet socket or a file
+	KindRetransmit         // tcp:tcp_retransmit_skb
+	KindSynAckAgain        // tcp:tcp_retransmit_synack
+	KindSendReset          // tcp:tcp_send_reset
+	KindReceiveReset       // tcp:tcp_receive_reset
+	KindDrop               // skb:kfree_skb
+	KindSocketError        // sock:inet_sk_error_report
+	KindGap                // something was lost here: see Gap
+	KindPort               // internal: a SYN_SENT socket's local port became known; never shown
+	KindOwner              // a process acted on the socket that was not known as its user: tcp:tcp_rcv_space_adjust, tcp:tcp_sendmsg_locked, or the file table
+	KindSocket             // a socket that existed when the trace began: iter/tcp
+	KindConnectFailed      // connect() failed before a SYN could leave: exit of tcp_v4_connect, tcp_v6_connect
+	KindPlace              // internal: what a namespace or cgroup is called; never shown
 )
 
 var kindNames = [...]string{
@@ -25,6 +29,7 @@ var kindNames = [...]string{
 	KindRetransmit: "retransmit", KindSynAckAgain: "retransmit-synack",
 	KindSendReset: "send-reset", KindReceiveReset: "receive-reset",
 	KindDrop: "drop", KindSocketError: "socket-error", KindGap: "gap", KindPort: "port",
+	KindOwner: "owner", KindSocket: "socket", KindConnectFailed: "connect-failed", KindPlace: "place",
 }
 
 // String returns the stable name that JSON output and the docs use.
@@ -75,15 +80,23 @@ type Event struct {
 	Netns  uint32 // inode of the network namespace; 0 unknown
 	Flow   Flow   // the socket's own tuple; for resets and drops without a socket, this host's view
 
-	Old, New State // KindState: the transition; other kinds: New is the socket's state, or unknown
-	Task     Task  // who did it, when that is certain; else zero
+	Old, New State  // KindState: the transition; other kinds: New is the socket's state, or unknown
+	Minisock State  // KindState to CLOSE: the timewait minisock that took over is in TimeWait or FinWait2; unknown: there is none
+	Task     Task   // who did it, when that is certain; else zero
+	Via      Via    // how Task is known, when it is
+	Cgroup   uint64 // id of the cgroup (v2) that the socket was made in; 0 unknown
+	ISN      uint32 // KindState to ESTABLISHED: first sequence number behind the own SYN, and PeerISN behind the other end's; 0 unknown
+	PeerISN  uint32
+	Inferred bool  // KindState: the kernel does not trace this transition; it follows from what was seen
 	Errno    int32 // KindState, KindSocketError: sk_err; KindRetransmit: result of the attempt (6.17+), < 0 failed
 	Soft     bool  // KindSocketError: Errno is sk_err_soft, noted but not fatal by itself
 
 	Reason string // KindSendReset, KindDrop: the kernel's reason without its prefix; "" where it gives none
 	Retransmit
 	Gap
-	Packet Packet // KindPacket; for KindDrop, KindRetransmit: Packet.Segment's Seq, Flags, PayloadLen where known
+	Counters *Counters // KindSocket; nil else. Valid until the next event
+	Place    *Place    // KindPlace; nil else
+	Packet   Packet    // KindPacket; for KindDrop, KindRetransmit: Packet.Segment's Seq, Flags, PayloadLen where known
 }
 
 // Decode decodes the packet of a KindPacket event. A source that names the

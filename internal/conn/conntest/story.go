@@ -39,7 +39,10 @@ func (s *Story) Wait(d time.Duration) { s.now += int64(d) }
 type Detail func(*tcp.Event)
 
 // By says that a process certainly acted.
-func By(t tcp.Task) Detail { return func(ev *tcp.Event) { ev.Task = t } }
+func By(t tcp.Task) Detail { return func(ev *tcp.Event) { ev.ActsBy(t) } }
+
+// Through says how the process of an event is known.
+func Through(v tcp.Via) Detail { return func(ev *tcp.Event) { ev.Via = v } }
 
 // Errno sets the socket's error.
 func Errno(n int32) Detail { return func(ev *tcp.Event) { ev.Errno = n } }
