@@ -36,7 +36,7 @@ func parseLines(t testing.TB, out string) (objects []map[string]any) {
 
 func TestJSONFieldsAreDocumentedAndUsed(t *testing.T) {
 	seen := map[string]bool{}
-	out := tell(t, newJSON, append(stories(), everything())...)
+	out := tell(t, newJSON, append(stories(), everything(), whose())...)
 	for _, m := range parseLines(t, out) {
 		for k := range m {
 			seen[k] = true
@@ -71,8 +71,16 @@ func everything() *conntest.Story {
 	s.Kernel(v, tcp.KindDrop, conntest.By(conntest.NC))
 	s.Kernel(c, tcp.KindSocketError, conntest.Errno(113))
 	s.Events[len(s.Events)-1].Soft = true
+	return s
+}
+
+// whose tells whose sockets they are.
+func whose() *conntest.Story {
+	c, v := conntest.Hosts(40021)
+	s := conntest.Whole(c, v)
 	s.Kernel(v, tcp.KindOwner, conntest.By(conntest.Nginx), conntest.Through(tcp.ViaRead))
-	old, _ := conntest.Hosts(40021)
+	s.Kernel(v, tcp.KindOwner, conntest.By(conntest.NC), conntest.Through(tcp.ViaWrite))
+	old, _ := conntest.Hosts(40022)
 	s.Kernel(old, tcp.KindSocket, conntest.By(conntest.NC), conntest.Through(tcp.ViaHeld), conntest.Now(tcp.Established))
 	s.Events[len(s.Events)-1].Cgroup = 4711
 	return s
