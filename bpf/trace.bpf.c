@@ -10,6 +10,7 @@
 #include "output.h"
 #include "socket.h"
 #include "owner.h"
+#include "connect.h"
 #include "minisock.h"
 #include "state.h"
 #include "frame.h"

@@ -69,6 +69,8 @@ type Conn struct {
 	minisock bool // the kernel has handed the connection to a timewait minisock
 	waits    bool // that is in TIME_WAIT, as was told
 
+	unsent bool // it ended in SYN_SENT without an error, and connect()'s own was not told yet
+
 	synSeq  uint32 // initial sequence number, when haveSyn
 	haveSyn bool
 

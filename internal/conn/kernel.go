@@ -10,7 +10,7 @@ import (
 // kernel places everything but packets and gaps.
 func (t *Table) kernel(s *Step) {
 	ev := s.Event
-	c := t.socket(ev)
+	c := t.socketOf(ev)
 	if c == nil {
 		s.Flow = ev.Flow
 		s.Selected = t.matches(ev.Flow)
@@ -31,8 +31,15 @@ func (t *Table) kernel(s *Step) {
 	s.Selected = t.selects(c)
 }
 
-// socket finds or makes the connection of a kernel event; nil if the event does
+// socketOf finds or makes the connection of a kernel event; nil if the event does
 // not say enough.
+func (t *Table) socketOf(ev *tcp.Event) *Conn {
+	if ev.Kind == tcp.KindConnectFailed {
+		return t.attempt(ev)
+	}
+	return t.socket(ev)
+}
+
 func (t *Table) socket(ev *tcp.Event) *Conn {
 	if ev.Cookie != 0 {
 		if c := t.byCookie[ev.Cookie]; c != nil && (c.Netns == ev.Netns || ev.Netns == 0) {
@@ -124,6 +131,7 @@ func (t *Table) transition(s *Step, c *Conn) {
 	if ev.New == tcp.Close {
 		c.minisock = handsOver(ev)
 		s.TimeWait = c.entersTimeWait()
+		s.Unsent = c.endsUnsent(ev)
 		t.end(c, ev.Time)
 	}
 }

@@ -59,6 +59,7 @@ type Step struct {
 	Translated   bool          // packets: the tuple on the wire is not the socket's (address translation)
 	InStateKnown bool          // InState holds
 	InState      time.Duration // state transitions: how long the socket was in Event.Old
+	Unsent       bool          // inferred: this SYN_SENT→CLOSE is connect() giving up before a SYN left
 	TimeWait     bool          // inferred: TIME_WAIT begins with this →CLOSE, or with this ACK of the peer's FIN
 }
 

@@ -38,6 +38,8 @@ type Source struct {
 	notes  []string
 	link   tcp.LinkType
 
+	refusals []refusal
+
 	seq     uint64
 	held    bool // record waits behind its gap
 	wait    time.Duration
@@ -66,11 +68,11 @@ func Open(c Config) (*Source, error) {
 	if len(c.Netns) > MaxNetns {
 		return nil, fmt.Errorf("%d network namespaces named, at most %d can be", len(c.Netns), MaxNetns)
 	}
-	coll, err := loadFor(&c, f, dev)
+	coll, refusals, err := loadFor(&c, f, dev)
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{coll: coll, wait: busyWait, notes: append(f.notes(&c, dev), dev.notes()...), link: dev.link()}
+	s := &Source{coll: coll, refusals: refusals, wait: busyWait, notes: append(f.notes(&c, dev), dev.notes()...), link: dev.link()}
 	s.decode = decoder{
 		devices: map[place]string{},
 		drops:   f.names("skb_drop_reason", dropPrefix),
@@ -79,7 +81,7 @@ func Open(c Config) (*Source, error) {
 	if err := s.start(dev); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	f.spec = nil
+	f.spec, f.types = nil, nil
 	debug.FreeOSMemory() // some 10 MiB of the kernel's type information have served
 	return s, nil
 }
@@ -100,7 +102,8 @@ func (s *Source) start(dev *device) (err error) {
 			return err
 		}
 	}
-	s.links, err = attach(s.coll)
+	links, refusals, err := attach(s.coll)
+	s.links, s.refusals = links, append(s.refusals, refusals...)
 	s.losses = newLosses(s.coll)
 	return err
 }
@@ -111,6 +114,15 @@ func (s *Source) Link() tcp.LinkType { return s.link }
 
 // Notes says what this kernel, or the chosen way, does not tell.
 func (s *Source) Notes() []string { return s.notes }
+
+// Refusals says which optional programs the kernel did not take, and what is
+// missing for it. Most users cannot help it, so that these are no notes.
+func (s *Source) Refusals() (lines []string) {
+	for _, r := range s.refusals {
+		lines = append(lines, r.String())
+	}
+	return lines
+}
 
 // Read fills ev with the next event. It returns ErrIdle when none is waiting
 // and io.EOF after Stop, when the ring is drained. Packet.Frame is valid until

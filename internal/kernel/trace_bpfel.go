@@ -139,6 +139,8 @@ const (
 	traceMapFrames                = "frames"
 	traceMapOwners                = "owners"
 	traceMapTold                  = "told"
+	traceProgConnect4Failed       = "connect4_failed"
+	traceProgConnect6Failed       = "connect6_failed"
 	traceProgDestroys             = "destroys"
 	traceProgDrop                 = "drop"
 	traceProgPacketIn             = "packet_in"
@@ -231,6 +233,8 @@ type traceSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type traceProgramSpecs struct {
+	Connect4Failed   *ebpf.ProgramSpec `ebpf:"connect4_failed"`
+	Connect6Failed   *ebpf.ProgramSpec `ebpf:"connect6_failed"`
 	Destroys         *ebpf.ProgramSpec `ebpf:"destroys"`
 	Drop             *ebpf.ProgramSpec `ebpf:"drop"`
 	PacketIn         *ebpf.ProgramSpec `ebpf:"packet_in"`
@@ -384,6 +388,8 @@ type traceVariables struct {
 //
 // It can be passed to loadTraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tracePrograms struct {
+	Connect4Failed   *ebpf.Program `ebpf:"connect4_failed"`
+	Connect6Failed   *ebpf.Program `ebpf:"connect6_failed"`
 	Destroys         *ebpf.Program `ebpf:"destroys"`
 	Drop             *ebpf.Program `ebpf:"drop"`
 	PacketIn         *ebpf.Program `ebpf:"packet_in"`
@@ -403,6 +409,8 @@ type tracePrograms struct {
 
 func (p *tracePrograms) Close() error {
 	return _TraceClose(
+		p.Connect4Failed,
+		p.Connect6Failed,
 		p.Destroys,
 		p.Drop,
 		p.PacketIn,

@@ -26,6 +26,8 @@ var jsonFacts = [...]func(*object, *conn.Step){
 	tcp.KindDrop:        jsonDrop,
 	tcp.KindSocketError: jsonError,
 	tcp.KindGap:         jsonGap,
+
+	tcp.KindConnectFailed: jsonError,
 }
 
 // Write appends one event.
@@ -103,6 +105,7 @@ func jsonState(o *object, s *conn.Step) {
 	if s.Event.Errno != 0 {
 		jsonError(o, s)
 	}
+	o.when(fNoSYN, s.Unsent)
 }
 
 func jsonRetransmit(o *object, s *conn.Step) {

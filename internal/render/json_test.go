@@ -36,7 +36,7 @@ func parseLines(t testing.TB, out string) (objects []map[string]any) {
 
 func TestJSONFieldsAreDocumentedAndUsed(t *testing.T) {
 	seen := map[string]bool{}
-	out := tell(t, newJSON, append(stories(), everything(), whose())...)
+	out := tell(t, newJSON, append(stories(), everything(), whose(), unsent())...)
 	for _, m := range parseLines(t, out) {
 		for k := range m {
 			seen[k] = true
@@ -83,6 +83,14 @@ func whose() *conntest.Story {
 	old, _ := conntest.Hosts(40022)
 	s.Kernel(old, tcp.KindSocket, conntest.By(conntest.NC), conntest.Through(tcp.ViaHeld), conntest.Now(tcp.Established))
 	s.Events[len(s.Events)-1].Cgroup = 4711
+	return s
+}
+
+// unsent are attempts that fail before a SYN.
+func unsent() *conntest.Story {
+	c, _ := conntest.Hosts(40023)
+	s := conntest.NoPort(c, true)
+	s.Events = append(s.Events, conntest.NoRoute(c).Events...)
 	return s
 }
 

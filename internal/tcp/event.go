@@ -88,7 +88,7 @@ type Event struct {
 	ISN      uint32 // KindState to ESTABLISHED: first sequence number behind the own SYN, and PeerISN behind the other end's; 0 unknown
 	PeerISN  uint32
 	Inferred bool  // KindState: the kernel does not trace this transition; it follows from what was seen
-	Errno    int32 // KindState, KindSocketError: sk_err; KindRetransmit: result of the attempt (6.17+), < 0 failed
+	Errno    int32 // KindState, KindSocketError: sk_err; KindRetransmit: result of the attempt (6.17+), < 0 failed; KindConnectFailed: the error
 	Soft     bool  // KindSocketError: Errno is sk_err_soft, noted but not fatal by itself
 
 	Reason string // KindSendReset, KindDrop: the kernel's reason without its prefix; "" where it gives none

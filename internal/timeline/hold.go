@@ -100,8 +100,8 @@ func (h *Hold) learn(ev *tcp.Event) {
 	case localKnown(ev.Flow):
 		s.ev.Flow.Local = ev.Flow.Local
 		h.settle(s)
-	case startsHold(ev): // a second connect() of one socket: the first one's port is past learning
-		h.settle(s)
+	case startsHold(ev), ev.Kind == tcp.KindState && ev.New == tcp.Close:
+		h.settle(s) // a second connect() of one socket, or one that got no port: it is past learning
 	}
 }
 

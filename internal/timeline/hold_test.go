@@ -67,6 +67,21 @@ func push(t *testing.T, h *Hold, c *collector, evs ...*tcp.Event) {
 	}
 }
 
+// A connect() that finds no free port closes its socket without ever having one.
+func TestHoldGivesUpWithTheSocket(t *testing.T) {
+	var h Hold
+	var c collector
+	closed := &tcp.Event{Seq: 3, Time: 3000, Kind: tcp.KindState, Cookie: 7, Old: tcp.SynSent, New: tcp.Close,
+		Flow: tcp.Flow{Local: noPort, Remote: remote}}
+	push(t, &h, &c, synSent(1, 7, noPort), packet(2, 9, withPort, "between"))
+	c.wantSeq(t)
+	push(t, &h, &c, closed)
+	c.wantSeq(t, 1, 2, 3)
+	if h.Len() != 0 || c.local[0] != noPort {
+		t.Errorf("%d wait, the first left with %v", h.Len(), c.local[0])
+	}
+}
+
 func TestHoldLearnsPortAndKeepsOrder(t *testing.T) {
 	var h Hold
 	var c collector
