@@ -27,7 +27,7 @@ var LineForms = [...]LineForm{
 	{tcp.KindReceiveReset, "Reset received", "a RST was accepted"},
 	{tcp.KindDrop, "Drop[ REASON][, incoming|, outgoing][, SEGMENT]", "the kernel threw a segment away"},
 	{tcp.KindSocketError, "Error NAME|0[ (soft)]", "the socket reports an error to its owner; a soft one is noted, and counts only if the connection fails anyway"},
-	{tcp.KindConnectFailed, "Connect failed NAME before a SYN", "connect() returned this error, and no SYN sent: no route, or one that prohibits it, or no free port"},
+	{tcp.KindConnectFailed, "Connect failed NAME before a SYN", "connect() returned this error, and no SYN was sent: no route, or one that prohibits it, or no free port"},
 	{tcp.KindOwner, "Owner read|write|close|held", "this process is the socket's user from here on: it has read or written, closes, or one of its file descriptors is the socket"},
 	{tcp.KindGap, "*** [up to ]N events lost here: CAUSE[, PROGRAM] ***", "events are missing just before; stands behind the time alone"},
 }
