@@ -71,18 +71,32 @@ struct sock_cgroup_data___5_14 {
 	__u64 val;
 } __attribute__((preserve_access_index));
 
-/* cgroup_of is the id of the cgroup (v2) that the socket was made in; a child has its listener's. */
-static __always_inline __u64 cgroup_of(struct sock *sk)
+/* socket_cgroup is the cgroup (v2) that the socket was made in; a child has its listener's. */
+static __always_inline struct cgroup *socket_cgroup(struct sock *sk)
 {
 	struct sock_cgroup_data___5_14 *old = (void *)&sk->sk_cgrp_data;
 	__u64 val;
 
 	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
-		return BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+		return BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
 	val = BPF_CORE_READ(old, val);
-	if (val & 1)
-		return 0;
-	return BPF_CORE_READ((struct cgroup *)(val & ~3ULL), kn, id);
+	return val & 1 ? NULL : (void *)(val & ~3ULL);
+}
+
+static __always_inline __u64 cgroup_of(struct sock *sk)
+{
+	struct cgroup *c = socket_cgroup(sk);
+
+	return BPF_CORE_READ(c, kn, id);
+}
+
+/* full_tcp_socket: skb->sk may be NULL, a request or a timewait socket; only a full one has the rest. */
+static __always_inline bool full_tcp_socket(struct sock *sk)
+{
+	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+
+	return sk && state && state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV &&
+	       BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP;
 }
 
 /* At ->CLOSE an auto-bound socket has lost skc_num, but not yet inet_sport. */

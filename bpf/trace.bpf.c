@@ -10,6 +10,8 @@
 #include "output.h"
 #include "socket.h"
 #include "owner.h"
+#include "select.h"
+#include "acts.h"
 #include "minisock.h"
 #include "state.h"
 #include "frame.h"
@@ -20,6 +22,7 @@
 #include "retransmit.h"
 #include "reset.h"
 #include "drop.h"
+#include "walk.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 

@@ -77,7 +77,7 @@ func specification(c *Config, f *features, dev *device) (*ebpf.CollectionSpec, e
 	if err != nil {
 		return nil, err
 	}
-	settings := append(c.settings(f, dev), dev.settings()...)
+	settings := slices.Concat(c.settings(f, dev), c.choices(), dev.settings())
 	for _, s := range settings {
 		if err := spec.Variables[s.name].Set(s.value); err != nil {
 			return nil, fmt.Errorf("set %s for the BPF programs: %w", s.name, err)
@@ -101,6 +101,7 @@ func keepWanted(spec *ebpf.CollectionSpec, c *Config, f *features, dev *device) 
 		wanted[h.program] = f.arguments(h.tracepoint) >= 0 && c.wants(h, dev)
 	}
 	wanted[traceProgWritesAny] = wanted[traceProgWritesAny] && !wanted[traceProgWrites] // it fires for every protocol
+	wanted[traceProgWalkSockets], wanted[traceProgWalkFiles] = c.States, c.States
 	wanted[traceProgDrop] = wanted[traceProgDrop] && f.dropReason
 	for name := range spec.Programs {
 		if !wanted[name] {
