@@ -17,7 +17,7 @@ static __always_inline void fill_socket(struct event *e, struct sock *sk, __u32 
 	fill_tuple_direct(e, sk);
 	e->sport = local_port(sk, e->sport);
 	e->newstate = sk->__sk_common.skc_state;
-	e->cgroup = cgroup_of(sk);
+	e->cgroup = quick_cgroup_of(sk);
 }
 
 /* claims notes that the current process uses the socket; false: neither it nor the one before was asked for. */
@@ -43,6 +43,17 @@ static __always_inline void disclaim(__u64 cookie)
 		*slot = 0;
 }
 
+/*
+ * is_layered: a protocol on top (kTLS, sockmap, kcm) also reads when a segment
+ * arrives, on top of anybody; the socket's writes and its descriptor tell instead.
+ */
+static __always_inline bool is_layered(struct sock *sk)
+{
+	struct inet_connection_sock *icsk = (void *)sk;
+
+	return sk->sk_user_data || BPF_CORE_READ(icsk, icsk_ulp_ops);
+}
+
 /* acts: the current process has acted on the socket; it is told when that is news. */
 static __always_inline int acts(struct sock *sk, __u8 via)
 {
@@ -59,6 +70,8 @@ static __always_inline int acts(struct sock *sk, __u8 via)
 	if (sk->sk_protocol != IPPROTO_TCP || !netns_wanted(netns) || !is_user(pid))
 		return 0;
 	if (cgroup_count && !in_cgroup(sk))
+		return 0;
+	if (via == VIA_READ && is_layered(sk))
 		return 0;
 	cookie = cookie_of(sk);
 	if (!claims(cookie, pid))
@@ -77,19 +90,13 @@ static __always_inline int acts(struct sock *sk, __u8 via)
 }
 
 /*
- * tcp:tcp_rcv_space_adjust: recvmsg() and splice() have taken bytes. A socket
- * with a protocol on top (kTLS, sockmap, kcm) is also read when a segment
- * arrives, on top of anybody; its writes and its descriptor tell instead.
- * owned: the current context holds the socket's lock, as only a process can.
+ * tcp:tcp_rcv_space_adjust: recvmsg() and splice() have taken bytes. owned: the
+ * current context holds the socket's lock, as only a process can.
  */
 SEC("tp_btf/tcp_rcv_space_adjust")
 int BPF_PROG(reads, struct sock *sk)
 {
-	struct inet_connection_sock *icsk = (void *)sk;
-
-	if (!sk->sk_lock.owned || sk->sk_user_data || BPF_CORE_READ(icsk, icsk_ulp_ops))
-		return 0;
-	return acts(sk, VIA_READ);
+	return sk->sk_lock.owned ? acts(sk, VIA_READ) : 0;
 }
 
 /* tcp:tcp_sendmsg_locked (6.16): bytes are being queued. */

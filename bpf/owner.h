@@ -27,6 +27,27 @@ static __always_inline __u64 *owner_slot(__u64 cookie)
 	return bpf_map_lookup_elem(&owners, &slot);
 }
 
+/* exec_count and the flags by direct loads where bpf_get_current_task_btf is to be had (5.11, as good as the cookie helper's 5.12). */
+static __always_inline __u64 exec_count(void)
+{
+	struct task_struct *t;
+
+	if (have_cookie_helper)
+		return bpf_get_current_task_btf()->self_exec_id;
+	t = (void *)bpf_get_current_task();
+	return BPF_CORE_READ(t, self_exec_id);
+}
+
+static __always_inline bool is_kernel_thread(void)
+{
+	struct task_struct *t;
+
+	if (have_cookie_helper)
+		return bpf_get_current_task_btf()->flags & PF_KTHREAD;
+	t = (void *)bpf_get_current_task();
+	return BPF_CORE_READ(t, flags) & PF_KTHREAD;
+}
+
 /*
  * claim is what a slot holds of a socket and its process: half the cookie, and
  * the process with its count of execs, because a program may hand its sockets
@@ -37,9 +58,7 @@ static __always_inline __u64 *owner_slot(__u64 cookie)
 
 static __always_inline __u64 claim(__u64 cookie, __u32 pid)
 {
-	struct task_struct *t = (void *)bpf_get_current_task();
-
-	return cookie << 32 | ((pid ^ (__u32)BPF_CORE_READ(t, self_exec_id) << 22) & ~CHOSEN);
+	return cookie << 32 | ((pid ^ (__u32)exec_count() << 22) & ~CHOSEN);
 }
 
 static __always_inline bool is_claim_on(__u64 slot, __u64 cookie)
@@ -53,9 +72,7 @@ static __always_inline bool is_claim_on(__u64 slot, __u64 cookie)
  */
 static __always_inline bool is_user(__u32 pid)
 {
-	struct task_struct *t = (void *)bpf_get_current_task();
-
-	return pid != own_pid && !(BPF_CORE_READ(t, flags) & PF_KTHREAD);
+	return pid != own_pid && !is_kernel_thread();
 }
 
 /* fill_task names the current process, by its leader's name as /proc/PID/comm and ss have it. */
@@ -67,7 +84,10 @@ static __always_inline void fill_task(struct event *e)
 	e->flags |= EV_NAME;
 	e->pid = id >> 32;
 	e->tid = id;
-	BPF_CORE_READ_INTO(&e->name, t, group_leader, comm);
+	if (e->pid == e->tid) /* the leader itself */
+		bpf_get_current_comm(e->name, sizeof(e->name));
+	else
+		BPF_CORE_READ_INTO(&e->name, t, group_leader, comm);
 }
 
 #endif

@@ -55,10 +55,12 @@ static __always_inline void keep_child(struct sock *sk)
 /* established fills what joins the two ends of a conversation through address translation. */
 static __always_inline void established(struct event *e, struct sock *sk)
 {
-	struct tcp_sock *tp = (void *)sk;
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 
-	e->isn = BPF_CORE_READ(tp, snd_una);
-	e->peer_isn = BPF_CORE_READ(tp, rcv_nxt);
+	if (!tp)
+		return;
+	e->isn = tp->snd_una;
+	e->peer_isn = tp->rcv_nxt;
 }
 
 /* emit_state writes one transition; time 0 is now. */
