@@ -17,7 +17,7 @@ func (t *Table) kernel(s *Step) {
 		return
 	}
 	t.touch(c, ev.Time)
-	c.learnProcess(ev)
+	t.learnProcess(c, ev)
 	switch {
 	case ev.Kind == tcp.KindState:
 		t.transition(s, c)

@@ -8,9 +8,9 @@ import (
 
 // learnProcess keeps whose socket it is. Whoever acts on it is its user from then
 // on; who merely holds it open is so only while nobody has acted.
-func (c *Conn) learnProcess(ev *tcp.Event) {
-	if ev.Cgroup != 0 {
-		c.Cgroup = ev.Cgroup
+func (t *Table) learnProcess(c *Conn, ev *tcp.Event) {
+	if ev.Cgroup != 0 && ev.Cgroup != c.Cgroup {
+		c.Cgroup, c.Home = ev.Cgroup, at(t.places.cgroups, ev.Cgroup)
 	}
 	if !ev.Task.Known() || ev.Via == tcp.ViaHeld && c.Task.Known() {
 		return

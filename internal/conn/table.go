@@ -79,6 +79,7 @@ type Table struct {
 	free  *Conn
 
 	lookout   lookout
+	places    places
 	step      Step
 	numbered  uint64
 	forgotten uint64
@@ -86,7 +87,7 @@ type Table struct {
 
 // New returns an empty table.
 func New(o Options) *Table {
-	return &Table{opt: o.withDefaults(), byCookie: make(map[uint64]*Conn), index: make(index)}
+	return &Table{opt: o.withDefaults(), byCookie: make(map[uint64]*Conn), index: make(index), places: newPlaces()}
 }
 
 // Apply finds ev's place. The Step and what it points to are valid until the
@@ -101,6 +102,8 @@ func (t *Table) Apply(ev *tcp.Event) *Step {
 		t.packet(s)
 	case tcp.KindGap:
 		s.Selected = true
+	case tcp.KindPlace:
+		t.places.learn(ev)
 	default:
 		t.kernel(s)
 	}

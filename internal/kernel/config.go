@@ -46,9 +46,9 @@ type Config struct {
 	NoIn      bool       // leave out packets that come in
 	NoOut     bool       // leave out packets that go out
 	Netns     []uint32   // only these network namespaces (inodes); empty: all
-	PIDs      []uint32 // only sockets that these processes use; empty: all. With Comms: either
-	Comms     []string // only sockets of processes of that name, of which 15 bytes count; empty: all
-	Cgroups   []uint64 // only sockets made in these cgroups or below (ids); empty: all
+	PIDs      []uint32   // only sockets that these processes use; empty: all. With Comms: either
+	Comms     []string   // only sockets of processes of that name, of which 15 bytes count; empty: all
+	Cgroups   []uint64   // only sockets made in these cgroups or below (ids); empty: all
 	Enter     []Entrance // network namespaces whose existing sockets are looked at; empty: the caller's own
 	RingSize  int        // bytes, a power of two times the page size; 0: DefaultRingSize
 }
