@@ -43,7 +43,8 @@ static __always_inline __u8 minisock_state(struct sock *sk, __u64 cookie)
 
 	if (!h)
 		return 0;
-	bucket = (void *)((__u64)h->ehash + (__u64)(sk->__sk_common.skc_hash & h->ehash_mask) *
+	/* BPF_CORE_READ gives plain numbers: older verifiers refuse to compute with a typed pointer. */
+	bucket = (void *)((__u64)BPF_CORE_READ(h, ehash) + (__u64)(sk->__sk_common.skc_hash & h->ehash_mask) *
 						    bpf_core_type_size(struct inet_ehash_bucket));
 	node = (__u64)BPF_CORE_READ(bucket, chain.first);
 	for (int i = 0; i < CHAIN_LOOKS && node && !(node & 1); i++) { /* an odd address ends the chain */

@@ -103,7 +103,7 @@ static __always_inline bool is_passed_over(struct sock *sk)
 		return false;
 	if (cgroup_count && !in_cgroup(sk))
 		return true;
-	return is_anothers(have_cookie_helper ? BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : (__u64)sk);
+	return is_anothers(have_cookie_helper ? BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : plain(sk));
 }
 
 /* choose_flow lets the packets in of a chosen socket pass; e has its tuple. */

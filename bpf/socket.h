@@ -36,6 +36,15 @@ static __always_inline __u64 argument(unsigned long long *ctx, int i)
 	return value;
 }
 
+/* plain turns a typed pointer into a number to compute with, which early verifiers refuse. */
+static __always_inline __u64 plain(const void *p)
+{
+	__u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), &p);
+	return value;
+}
+
 /* bpf_get_socket_cookie in tracing programs: 5.12. The loader probes for it. */
 const volatile bool have_cookie_helper = true;
 
@@ -43,7 +52,7 @@ static __always_inline __u64 cookie_of(struct sock *sk)
 {
 	if (have_cookie_helper)
 		return bpf_get_socket_cookie(sk);
-	return (__u64)sk;
+	return plain(sk);
 }
 
 /*
@@ -57,13 +66,13 @@ static __always_inline __u64 known_cookie_of(struct sock *sk)
 		return 0; /* the namespace's own control socket: not a connection */
 	if (have_cookie_helper)
 		return BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-	return (__u64)sk;
+	return plain(sk);
 }
 
 /* quick_cookie_of is the same for a trusted socket, by a direct load. */
 static __always_inline __u64 quick_cookie_of(struct sock *sk)
 {
-	return have_cookie_helper ? sk->__sk_common.skc_cookie.counter : (__u64)sk;
+	return have_cookie_helper ? sk->__sk_common.skc_cookie.counter : plain(sk);
 }
 
 /* Before 5.15 one number held either the cgroup's address or, with its lowest bit set, cgroup v1's classes. */
