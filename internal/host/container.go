@@ -2,9 +2,9 @@ package host
 
 import "strings"
 
-// The forms in which runtimes write a container into a cgroup path. Sources: each
-// runtime's own code, and what Debian 12's docker, podman, containerd, lxc, runc
-// and systemd-nspawn made here.
+// The forms in which runtimes write a container into a cgroup path. Sources: what
+// Debian 12's docker, podman, containerd, runc and lxc make; for the others their
+// code and documentation.
 //
 //	docker-ID.scope  cri-containerd-ID.scope  crio-ID.scope  libpod-ID.scope  nerdctl-ID.scope
 //	crio-ID  libpod-ID          the same without systemd
