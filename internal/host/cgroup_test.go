@@ -93,6 +93,9 @@ func TestCgroupRemoved(t *testing.T) {
 	if have := late.Cgroup(id); have != (Cgroup{}) || late.Lack() != "" {
 		t.Errorf("first asked for after its removal: %+v (%s)", have, late.Lack())
 	}
+	if e, _ := late.cgroups.get(id); !e.settled {
+		t.Error("asked for again and again, though ids are not used again")
+	}
 }
 
 // Where only a part of the hierarchy is mounted, the rest is unknown, and said so.
