@@ -166,7 +166,12 @@ struct kernfs_node {
 	u64 id;
 };
 
+struct cgroup_subsys_state {
+	struct cgroup_subsys_state *parent;
+};
+
 struct cgroup {
+	struct cgroup_subsys_state self;
 	struct kernfs_node *kn;
 };
 
@@ -178,7 +183,9 @@ typedef struct {
 	int owned;
 } socket_lock_t;
 
-struct socket;
+struct socket {
+	struct sock *sk;
+};
 
 struct sock {
 	struct sock_common __sk_common;
@@ -189,6 +196,8 @@ struct sock {
 	struct socket *sk_socket;
 	void *sk_user_data;
 	struct sock_cgroup_data sk_cgrp_data;
+	__u32 sk_ack_backlog;
+	__u32 sk_max_ack_backlog;
 };
 
 struct inet_timewait_sock {
@@ -209,6 +218,12 @@ struct inet_connection_sock {
 struct tcp_sock {
 	__u32 rcv_nxt;
 	__u32 snd_una;
+	__u64 bytes_acked;
+	__u64 bytes_received;
+	__u32 segs_out;
+	__u32 segs_in;
+	__u32 total_retrans;
+	__u32 srtt_us;
 };
 
 struct request_sock {
@@ -247,6 +262,35 @@ struct task_struct {
 	struct task_struct *group_leader;
 	char comm[16];
 	u64 self_exec_id;
+	u64 start_time; /* CLOCK_MONOTONIC, ns */
+	int pid;
+	int tgid;
+};
+
+struct inode {
+	unsigned short i_mode;
+};
+
+struct file {
+	struct inode *f_inode;
+	void *private_data;
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
+};
+
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	struct file *file;
 };
 
 #pragma clang attribute pop

@@ -49,23 +49,29 @@ static __always_inline void fill_destination(struct event *e, void *uaddr, int l
 
 static __always_inline int connect_failed(struct sock *sk, void *uaddr, int len, int ret)
 {
+	__u32 pid = bpf_get_current_pid_tgid() >> 32, netns;
+	bool user = is_user(pid);
 	struct event *e;
-	__u32 netns;
+	__u64 cookie;
 
 	if (ret >= 0 || sk->sk_protocol != IPPROTO_TCP)
 		return 0;
 	netns = sk->__sk_common.skc_net.net->ns.inum;
-	if (!netns_wanted(netns))
+	if (!netns_wanted(netns) || (cgroup_count && !in_cgroup(sk)))
+		return 0;
+	cookie = cookie_of(sk);
+	if (user ? !claims(cookie, pid) : is_anothers(cookie))
 		return 0;
 	e = reserve(EV_CONNECT_FAILED, EVENT_NAME);
 	if (!e)
 		return 0;
-	fill_socket(e, sk, netns);
+	fill_socket(e, sk, netns, cookie);
 	e->sport = sk->__sk_common.skc_num; /* inet_sport may be left from an earlier attempt */
 	e->err = -ret;
 	e->detail = VIA_CONNECT;
 	fill_destination(e, uaddr, len);
-	acts_in_transition(e);
+	if (user)
+		fill_task(e);
 	submit(e);
 	return 0;
 }

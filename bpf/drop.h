@@ -25,15 +25,6 @@ static __always_inline bool is_ordinary(unsigned long long *ctx, __u32 reason)
 	return reason == DROP_NOT_SPECIFIED && (!drop_tells_socket || argument(ctx, 3));
 }
 
-/* full_tcp_socket: skb->sk may be NULL, a request or a timewait socket; only a full one has the rest. */
-static __always_inline bool full_tcp_socket(struct sock *sk)
-{
-	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
-
-	return sk && state && state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV &&
-	       BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP;
-}
-
 /* A segment freed on its way out before it got an IP header: the socket knows the rest. */
 static __always_inline bool fill_from_socket(struct event *e, struct sk_buff *skb, struct sock *sk)
 {
@@ -69,6 +60,8 @@ int BPF_PROG(drop, struct sk_buff *skb)
 	sk = BPF_CORE_READ(skb, sk);
 	inum = netns_of(skb, sk, received);
 	if (!netns_wanted(inum) || !(is_tcp(skb) || (!received && full_tcp_socket(sk))))
+		return 0;
+	if (is_passed_over(full_tcp_socket(sk) ? sk : NULL))
 		return 0;
 	e = reserve(EV_DROP, EVENT_SEGMENT);
 	if (!e)

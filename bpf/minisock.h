@@ -12,13 +12,13 @@
 
 static __always_inline struct inet_hashinfo *hashinfo_of(struct sock *sk)
 {
-	struct inet_hashinfo *h = BPF_CORE_READ(sk, __sk_common.skc_prot, h.hashinfo);
-	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
+	struct inet_hashinfo *h = sk->__sk_common.skc_prot->h.hashinfo;
+	struct net *net = sk->__sk_common.skc_net.net;
 
 	if (h) /* the host's own table, as before 6.1 always */
 		return h;
 	if (bpf_core_field_exists(net->ipv4.tcp_death_row.hashinfo))
-		return BPF_CORE_READ(net, ipv4.tcp_death_row.hashinfo);
+		return net->ipv4.tcp_death_row.hashinfo;
 	return NULL;
 }
 
@@ -43,9 +43,9 @@ static __always_inline __u8 minisock_state(struct sock *sk, __u64 cookie)
 
 	if (!h)
 		return 0;
-	bucket = BPF_CORE_READ(h, ehash);
-	bucket = (void *)bucket + (__u64)(sk->__sk_common.skc_hash & BPF_CORE_READ(h, ehash_mask)) *
-					   bpf_core_type_size(struct inet_ehash_bucket);
+	/* BPF_CORE_READ gives plain numbers: older verifiers refuse to compute with a typed pointer. */
+	bucket = (void *)((__u64)BPF_CORE_READ(h, ehash) + (__u64)(sk->__sk_common.skc_hash & h->ehash_mask) *
+						    bpf_core_type_size(struct inet_ehash_bucket));
 	node = (__u64)BPF_CORE_READ(bucket, chain.first);
 	for (int i = 0; i < CHAIN_LOOKS && node && !(node & 1); i++) { /* an odd address ends the chain */
 		struct sock_common *c = (void *)node - bpf_core_field_offset(struct sock_common, skc_nulls_node);

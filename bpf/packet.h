@@ -376,10 +376,47 @@ static __always_inline struct sock *owner_of(struct sk_buff *skb, struct net_dev
 	return sk->sk_protocol == IPPROTO_TCP ? sk : NULL;
 }
 
+/* read_flow reads the tuple, as its receiver has it, of an unfragmented TCP segment without IPv6 extension headers; false: who knows. */
+static __always_inline bool read_flow(struct frame *f, __u32 caplen, bool raw, struct flow_key *key, __u8 *tcp_flags)
+{
+	__u32 at = raw ? 0 : ETH_HLEN, l4;
+
+	if (caplen < at + 40)
+		return false;
+	if (f->data[at] >> 4 == 4 && f->data[at + 9] == IPPROTO_TCP) {
+		__builtin_memcpy(key->remote, &f->data[at + 12], 4);
+		__builtin_memcpy(key->local, &f->data[at + 16], 4);
+		l4 = at + (f->data[at] & 15) * 4;
+	} else if (f->data[at] >> 4 == 6 && f->data[at + 6] == IPPROTO_TCP) {
+		__builtin_memcpy(key->remote, &f->data[at + 8], 16);
+		__builtin_memcpy(key->local, &f->data[at + 24], 16);
+		l4 = at + 40;
+	} else {
+		return false;
+	}
+	if (caplen < l4 + 14)
+		return false;
+	key->rport = f->data[l4] << 8 | f->data[l4 + 1];
+	key->lport = f->data[l4 + 2] << 8 | f->data[l4 + 3];
+	*tcp_flags = f->data[l4 + 13];
+	return true;
+}
+
+/* is_strangers: a packet in (on loopback, one whose sender is not chosen) that belongs to no chosen flow, and opens none. */
+static __always_inline bool is_strangers(struct sighting *s, __u32 netns, bool passed_over)
+{
+	struct flow_key key = { .netns = netns };
+	__u8 tcp_flags;
+
+	if (!selective || !(s->rx || passed_over) || !read_flow(s->f, s->cap, s->raw, &key, &tcp_flags))
+		return false;
+	return !(tcp_flags & 2) && !bpf_map_lookup_elem(&chosen_flows, &key);
+}
+
 static __always_inline int packet(struct sk_buff *skb, struct net_device *dev, const bool rx)
 {
 	struct sighting s = { .skb = skb, .dev = dev, .rx = rx };
-	bool loopback = dev->flags & IFF_LOOPBACK, port_news = false, wanted;
+	bool loopback = dev->flags & IFF_LOOPBACK, port_news = false, passed_over = false, wanted;
 	struct sock *owner = NULL;
 	__u32 slot = rx ? HOOK_RX : HOOK_TX, netns;
 
@@ -390,6 +427,9 @@ static __always_inline int packet(struct sk_buff *skb, struct net_device *dev, c
 		return 0;
 	if (!rx) {
 		owner = owner_of(skb, dev);
+		passed_over = selective && owner && is_passed_over(full_tcp_socket(owner) ? owner : NULL);
+		if (passed_over && !loopback)
+			return 0;
 		port_news = owner && owner->__sk_common.skc_state == TCP_SYN_SENT;
 	}
 	wanted = sighted(skb, dev, rx);
@@ -403,7 +443,7 @@ static __always_inline int packet(struct sk_buff *skb, struct net_device *dev, c
 		return 0;
 	measure(&s);
 	s.flags = (loopback ? EV_LOOPBACK : 0) | (s.raw ? EV_RAW : 0);
-	if (wanted && asked(&s) && for_us(&s, netns))
+	if (wanted && asked(&s) && for_us(&s, netns) && !is_strangers(&s, netns, passed_over))
 		emit(&s, EV_PACKET, netns, owner);
 	else if (port_news)
 		emit(&s, EV_PORT, netns, owner);

@@ -23,7 +23,7 @@ int BPF_PROG(send_reset)
 
 	if (!family)
 		inum = BPF_CORE_READ(skb, dev, nd_net.net, ns.inum);
-	if (!netns_wanted(inum))
+	if (!netns_wanted(inum) || is_passed_over(full_tcp_socket(sk) ? sk : NULL))
 		return 0;
 	e = reserve(EV_SEND_RESET, EVENT_SEGMENT);
 	if (!e)
@@ -54,7 +54,7 @@ static __always_inline int socket_event(struct sock *sk, __u8 kind)
 	struct event *e;
 	bool soft = false;
 
-	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP || !netns_wanted(inum))
+	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP || !netns_wanted(inum) || is_passed_over(sk))
 		return 0;
 	if (kind == EV_SOCKET_ERROR && !err) {
 		err = BPF_CORE_READ(sk, sk_err_soft);

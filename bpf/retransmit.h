@@ -14,7 +14,7 @@ int BPF_PROG(retransmit, struct sock *sk, struct sk_buff *skb)
 	struct event *e;
 	__u32 inum = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum), end;
 
-	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP || !netns_wanted(inum))
+	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP || !netns_wanted(inum) || is_passed_over(sk))
 		return 0;
 	e = reserve(EV_RETRANSMIT, EVENT_SEGMENT);
 	if (!e)
@@ -47,6 +47,8 @@ int BPF_PROG(retransmit_synack, struct sock *listener, struct request_sock *req)
 	struct event *e;
 
 	if (BPF_CORE_READ(listener, sk_protocol) != IPPROTO_TCP || !netns_wanted(inum))
+		return 0;
+	if (cgroup_count && !in_cgroup(listener)) /* its process need not be the child's */
 		return 0;
 	e = reserve(EV_SYNACK_AGAIN, EVENT_SEGMENT);
 	if (!e)

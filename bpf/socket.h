@@ -36,6 +36,15 @@ static __always_inline __u64 argument(unsigned long long *ctx, int i)
 	return value;
 }
 
+/* plain turns a typed pointer into a number to compute with, which early verifiers refuse. */
+static __always_inline __u64 plain(const void *p)
+{
+	__u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), &p);
+	return value;
+}
+
 /* bpf_get_socket_cookie in tracing programs: 5.12. The loader probes for it. */
 const volatile bool have_cookie_helper = true;
 
@@ -43,7 +52,7 @@ static __always_inline __u64 cookie_of(struct sock *sk)
 {
 	if (have_cookie_helper)
 		return bpf_get_socket_cookie(sk);
-	return (__u64)sk;
+	return plain(sk);
 }
 
 /*
@@ -57,13 +66,13 @@ static __always_inline __u64 known_cookie_of(struct sock *sk)
 		return 0; /* the namespace's own control socket: not a connection */
 	if (have_cookie_helper)
 		return BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-	return (__u64)sk;
+	return plain(sk);
 }
 
 /* quick_cookie_of is the same for a trusted socket, by a direct load. */
 static __always_inline __u64 quick_cookie_of(struct sock *sk)
 {
-	return have_cookie_helper ? sk->__sk_common.skc_cookie.counter : (__u64)sk;
+	return have_cookie_helper ? sk->__sk_common.skc_cookie.counter : plain(sk);
 }
 
 /* Before 5.15 one number held either the cgroup's address or, with its lowest bit set, cgroup v1's classes. */
@@ -71,18 +80,40 @@ struct sock_cgroup_data___5_14 {
 	__u64 val;
 } __attribute__((preserve_access_index));
 
-/* cgroup_of is the id of the cgroup (v2) that the socket was made in; a child has its listener's. */
-static __always_inline __u64 cgroup_of(struct sock *sk)
+/* socket_cgroup is the cgroup (v2) that the socket was made in; a child has its listener's. */
+static __always_inline struct cgroup *socket_cgroup(struct sock *sk)
 {
 	struct sock_cgroup_data___5_14 *old = (void *)&sk->sk_cgrp_data;
 	__u64 val;
 
 	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
-		return BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+		return BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
 	val = BPF_CORE_READ(old, val);
-	if (val & 1)
-		return 0;
-	return BPF_CORE_READ((struct cgroup *)(val & ~3ULL), kn, id);
+	return val & 1 ? NULL : (void *)(val & ~3ULL);
+}
+
+static __always_inline __u64 cgroup_of(struct sock *sk)
+{
+	struct cgroup *c = socket_cgroup(sk);
+
+	return BPF_CORE_READ(c, kn, id);
+}
+
+/* The same by direct loads, for a trusted socket. */
+static __always_inline __u64 quick_cgroup_of(struct sock *sk)
+{
+	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+		return sk->sk_cgrp_data.cgroup->kn->id;
+	return cgroup_of(sk);
+}
+
+/* full_tcp_socket: skb->sk may be NULL, a request or a timewait socket; only a full one has the rest. */
+static __always_inline bool full_tcp_socket(struct sock *sk)
+{
+	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+
+	return sk && state && state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV &&
+	       BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP;
 }
 
 /* At ->CLOSE an auto-bound socket has lost skc_num, but not yet inet_sport. */

@@ -55,32 +55,43 @@ static __always_inline void keep_child(struct sock *sk)
 /* established fills what joins the two ends of a conversation through address translation. */
 static __always_inline void established(struct event *e, struct sock *sk)
 {
-	struct tcp_sock *tp = (void *)sk;
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 
-	e->isn = BPF_CORE_READ(tp, snd_una);
-	e->peer_isn = BPF_CORE_READ(tp, rcv_nxt);
+	if (!tp)
+		return;
+	e->isn = tp->snd_una;
+	e->peer_isn = tp->rcv_nxt;
 }
 
 /* emit_state writes one transition; time 0 is now. */
 static __always_inline void emit_state(struct sock *sk, int oldstate, int newstate, __u32 netns, __u64 time)
 {
-	bool process = acts_in_process(sk, oldstate, newstate);
-	struct event *e = process ? reserve(EV_STATE, EVENT_NAME) : reserve(EV_STATE, EVENT_TUPLE);
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	bool process = acts_in_process(sk, oldstate, newstate) && is_user(pid);
+	__u64 cookie = cookie_of(sk);
+	struct event *e;
 
+	if (cgroup_count && !in_cgroup(sk))
+		return;
+	if (process ? !claims(cookie, pid) : is_anothers(cookie))
+		return;
+	e = process ? reserve(EV_STATE, EVENT_NAME) : reserve(EV_STATE, EVENT_TUPLE);
 	if (!e)
 		return;
 	if (time)
 		e->time = time;
-	fill_socket(e, sk, netns);
+	fill_socket(e, sk, netns, cookie);
 	e->oldstate = oldstate;
 	e->newstate = newstate;
 	e->err = sk->sk_err;
-	if (newstate == TCP_ESTABLISHED)
+	if (newstate == TCP_ESTABLISHED) {
 		established(e, sk);
-	else if (newstate == TCP_CLOSE && (oldstate == TCP_FIN_WAIT2 || oldstate == TCP_CLOSING))
-		e->detail = minisock_state(sk, e->cookie);
+		choose_flow(e);
+	} else if (newstate == TCP_CLOSE && (oldstate == TCP_FIN_WAIT2 || oldstate == TCP_CLOSING)) {
+		e->detail = minisock_state(sk, cookie);
+	}
 	if (process)
-		acts_in_transition(e);
+		fill_task(e);
 	submit(e);
 }
 

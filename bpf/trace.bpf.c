@@ -10,6 +10,8 @@
 #include "output.h"
 #include "socket.h"
 #include "owner.h"
+#include "select.h"
+#include "acts.h"
 #include "connect.h"
 #include "minisock.h"
 #include "state.h"
@@ -21,6 +23,7 @@
 #include "retransmit.h"
 #include "reset.h"
 #include "drop.h"
+#include "walk.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 

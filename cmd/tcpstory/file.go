@@ -31,7 +31,7 @@ func traceFile(ctx context.Context, e *env, o *options) error {
 	if err != nil {
 		return err
 	}
-	s := newStory(sel, out)
+	s := newStory(o, sel, out)
 	err = s.follow(&fileSource{ctx: ctx, reader: reader, program: sel.programs[0], quotes: o.quotes()})
 	err = errors.Join(err, out.close())
 	if quietly(err) {
@@ -93,3 +93,6 @@ func (f *fileSource) Read(ev *tcp.Event) error {
 
 // Wait implements source: a file never makes one wait.
 func (f *fileSource) Wait() error { return nil }
+
+// FindOwners implements source: a file's processes are those that it names.
+func (f *fileSource) FindOwners(func(uint64) bool) (bool, error) { return false, nil }

@@ -16,13 +16,14 @@ var importLaw = map[string][]string{
 	"internal/tcp":      {},
 	"internal/filter":   {"tcp"},
 	"internal/kernel":   {"tcp", "filter"},
+	"internal/host":     {},
 	"internal/capture":  {"tcp"},
 	"internal/timeline": {"tcp"},
 	"internal/conn":     {"tcp"},
 	"internal/render":   {"tcp", "conn"},
 	"internal/lab":      {"tcp"},
 	"internal/bench":    {"lab", "tcp"},
-	"cmd/tcpstory":      {"tcp", "filter", "kernel", "capture", "timeline", "conn", "render"},
+	"cmd/tcpstory":      {"tcp", "filter", "kernel", "host", "capture", "timeline", "conn", "render"},
 	"cmd/tcplab":        {"lab", "bench", "tcp"},
 }
 

@@ -29,7 +29,8 @@ type options struct {
 
 	noPackets, noStates, json bool
 	view                      string
-	netns                     []string
+	netns, comms, cgroups     []string
+	pids                      []uint
 	ring                      int
 
 	help, version bool
@@ -74,6 +75,9 @@ func (o *options) flags() *pflag.FlagSet {
 	f.BoolVar(&o.json, "json", false, "one JSON object a line")
 	f.StringVar(&o.view, "view", "auto", "as `columns` or lines; auto: columns on a terminal")
 	f.StringSliceVar(&o.netns, "netns", nil, "only network namespace `NAME`, or PATH, or PID (repeatable)")
+	f.UintSliceVarP(&o.pids, "pid", "p", nil, "only sockets that process `PID` uses (repeatable)")
+	f.StringSliceVar(&o.comms, "comm", nil, "only sockets of processes named `NAME` (repeatable)")
+	f.StringSliceVar(&o.cgroups, "cgroup", nil, "only sockets made in cgroup `PATH` or below (repeatable)")
 	f.IntVar(&o.ring, "ring", kernel.DefaultRingSize, "ring buffer of `BYTES`, a power of two (16 MiB)")
 	f.BoolVarP(&o.help, "help", "h", false, "this text")
 	f.BoolVar(&o.version, "version", false, "print the version")

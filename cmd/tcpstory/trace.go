@@ -57,7 +57,7 @@ func traceLive(ctx context.Context, e *env, o *options) error {
 	e.announce(o, append(source.Notes(), note, o.cut()))
 	stop := context.AfterFunc(ctx, func() { _ = source.Stop() })
 	defer stop()
-	s := newStory(sel, out)
+	s := newStory(o, sel, out)
 	err = errors.Join(s.follow(source), source.Close(), out.close())
 	if quietly(err) {
 		return nil
@@ -90,6 +90,9 @@ func liveConfig(o *options, sel *selection) (kernel.Config, error) {
 	if o.device != anyDevice {
 		c.Device = o.device
 	}
+	if err := o.choose(&c); err != nil {
+		return c, err
+	}
 	for _, name := range o.netns {
 		inum, err := namedNetns(name)
 		if err != nil {
@@ -112,10 +115,11 @@ type story struct {
 	hold  timeline.Hold
 	table *conn.Table
 	out   *output
+	look  int64 // when the table is asked again for connections without a process
 }
 
-func newStory(sel *selection, out *output) *story {
-	return &story{table: conn.New(conn.Options{Filter: sel.could()}), out: out}
+func newStory(o *options, sel *selection, out *output) *story {
+	return &story{table: conn.New(conn.Options{Filter: sel.could(), Whose: o.whose(), TellOlder: o.json}), out: out}
 }
 
 // errEnough ends the loop: -c's count is reached.
@@ -125,7 +129,12 @@ var errEnough = errors.New("enough")
 type source interface {
 	Read(*tcp.Event) error // kernel.ErrIdle: nothing waits; io.EOF: the end
 	Wait() error           // sleep until something may wait
+	// FindOwners looks for the processes that hold certain sockets, by their cookies.
+	FindOwners(func(uint64) bool) (bool, error)
 }
+
+// lookInterval is how often the table is asked for connections without a process, event time.
+const lookInterval = 50 * time.Millisecond
 
 // follow runs until the source ends.
 func (s *story) follow(from source) error {
@@ -135,7 +144,9 @@ func (s *story) follow(from source) error {
 		switch {
 		case err == nil:
 			ev.Decode()
-			err = s.hold.Push(&ev, s.tell)
+			if err = s.hold.Push(&ev, s.tell); err == nil && ev.Time >= s.look {
+				err = s.findOwners(from, ev.Time)
+			}
 		case errors.Is(err, kernel.ErrIdle):
 			err = s.pause(from)
 		case errors.Is(err, io.EOF):
@@ -155,13 +166,29 @@ func (s *story) follow(from source) error {
 
 // pause uses a lull: what waits too long goes out, and what is written is seen.
 func (s *story) pause(from source) error {
-	if err := s.hold.Expire(time.Now().UnixNano(), s.tell); err != nil {
+	now := time.Now().UnixNano()
+	if err := s.hold.Expire(now, s.tell); err != nil {
 		return err
+	}
+	if now >= s.look {
+		if err := s.findOwners(from, now); err != nil {
+			return err
+		}
 	}
 	if err := s.out.sink.Flush(); err != nil {
 		return err
 	}
 	return from.Wait()
+}
+
+// findOwners looks for the processes of connections on which nobody has acted.
+func (s *story) findOwners(from source, now int64) error {
+	s.look = now + int64(lookInterval)
+	if !s.table.Unowned(now) {
+		return nil
+	}
+	_, err := from.FindOwners(s.table.Wants)
+	return err
 }
 
 func (s *story) tell(ev *tcp.Event) error { return s.out.write(s.table.Apply(ev)) }

@@ -46,23 +46,25 @@ func (r Role) opposite() Role {
 type Conn struct {
 	// Number is what people call the conversation: 1, 2, 3 … in the order of
 	// appearance; both ends on this host share it. 0: never selected.
-	Number uint64
-	Cookie uint64 // kernel socket cookie; 0 unknown
-	Netns  uint32 // inode of the network namespace; 0 unknown
-	Flow   tcp.Flow
-	Role   Role
-	Socket bool      // a kernel event vouched for the socket
-	State  tcp.State // as of the last transition; StateUnknown before the first
-	Since  int64     // when State was entered, nanoseconds since 1970; 0 unknown
-	Opened int64     // first event of this end
-	Closed int64     // when the socket went to CLOSE; 0: it has not
-	Task   tcp.Task  // its user: the last process that acted on the socket, or that holds it open
-	Via    tcp.Via   // how that is known
-	Opener tcp.Task  // the first process known of it
-	Cgroup uint64    // id of the cgroup that the socket was made in; 0 unknown
-	Older  bool      // it existed before the trace began
-	Peer   *Conn     // the other end, when it is a socket of this host too
-	Alias  tcp.Flow  // the tuple on the wire where address translation changes it; else zero
+	Number    uint64
+	Cookie    uint64 // kernel socket cookie; 0 unknown
+	Netns     uint32 // inode of the network namespace; 0 unknown
+	Flow      tcp.Flow
+	Role      Role
+	Socket    bool       // a kernel event vouched for the socket
+	State     tcp.State  // as of the last transition; StateUnknown before the first
+	Since     int64      // when State was entered, nanoseconds since 1970; 0 unknown
+	Opened    int64      // first event of this end
+	Closed    int64      // when the socket went to CLOSE; 0: it has not
+	Task      tcp.Task   // its user: the last process that acted on the socket, or that holds it open
+	Via       tcp.Via    // how that is known
+	Opener    tcp.Task   // the first process known of it
+	Cgroup    uint64     // id of the cgroup that the socket was made in; 0 unknown
+	Namespace *tcp.Place // what Netns is called; nil or empty: no name known
+	Home      *tcp.Place // what Cgroup is called, and which container it is; nil or empty likewise
+	Older     bool       // it existed before the trace began
+	Peer      *Conn      // the other end, when it is a socket of this host too
+	Alias     tcp.Flow   // the tuple on the wire where address translation changes it; else zero
 
 	out, in fin // the FINs that this end sent and received
 

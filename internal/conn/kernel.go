@@ -17,18 +17,22 @@ func (t *Table) kernel(s *Step) {
 		return
 	}
 	t.touch(c, ev.Time)
-	c.learnProcess(ev)
+	t.learnProcess(c, ev)
 	switch {
 	case ev.Kind == tcp.KindState:
 		t.transition(s, c)
 	case ev.Kind == tcp.KindSocket:
-		c.Older = true
-		c.State = ev.New
+		c.existed(ev)
 	case c.State == tcp.StateUnknown && c.Socket:
 		c.State = ev.New
 	}
 	s.Conn, s.Flow = c, c.Flow
-	s.Selected = t.selects(c)
+	s.Selected = t.selects(c) && (t.opt.TellOlder || !isPast(ev, c))
+}
+
+// isPast reports an event of the walk over what exists: it tells nothing new.
+func isPast(ev *tcp.Event, c *Conn) bool {
+	return ev.Kind == tcp.KindSocket || ev.Kind == tcp.KindOwner && ev.Via == tcp.ViaHeld && c.Number == 0
 }
 
 // socketOf finds or makes the connection of a kernel event; nil if the event does
@@ -54,6 +58,9 @@ func (t *Table) socket(ev *tcp.Event) *Conn {
 // sameSocket returns c, or a new connection where the same socket, or a new one
 // with the same key, begins again.
 func (t *Table) sameSocket(c *Conn, ev *tcp.Event) *Conn {
+	if c.isBirth(ev) {
+		c.reborn(ev)
+	}
 	if begins(ev) && c.State != tcp.StateUnknown {
 		t.end(c, ev.Time)
 		delete(t.byCookie, c.Cookie)
@@ -128,6 +135,9 @@ func (t *Table) transition(s *Step, c *Conn) {
 		c.Since = 0 // the kernel makes the child at the third ACK: its time in SYN_RECV is not the handshake's
 	}
 	c.State = ev.New
+	if ev.New == tcp.Established {
+		t.await(c, ev.Time)
+	}
 	if ev.New == tcp.Close {
 		c.minisock = handsOver(ev)
 		s.TimeWait = c.entersTimeWait()

@@ -12,6 +12,7 @@ func (t *Table) create(ev *tcp.Event) *Conn {
 		t.free, c.next = c.next, nil
 	}
 	c.Netns, c.Opened = ev.Netns, ev.Time
+	c.Namespace = at(t.places.namespaces, ev.Netns)
 	return c
 }
 

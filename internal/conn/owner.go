@@ -1,12 +1,16 @@
 package conn
 
-import "tcpstory/internal/tcp"
+import (
+	"time"
+
+	"tcpstory/internal/tcp"
+)
 
 // learnProcess keeps whose socket it is. Whoever acts on it is its user from then
 // on; who merely holds it open is so only while nobody has acted.
-func (c *Conn) learnProcess(ev *tcp.Event) {
-	if ev.Cgroup != 0 {
-		c.Cgroup = ev.Cgroup
+func (t *Table) learnProcess(c *Conn, ev *tcp.Event) {
+	if ev.Cgroup != 0 && ev.Cgroup != c.Cgroup {
+		c.Cgroup, c.Home = ev.Cgroup, at(t.places.cgroups, ev.Cgroup)
 	}
 	if !ev.Task.Known() || ev.Via == tcp.ViaHeld && c.Task.Known() {
 		return
@@ -15,4 +19,101 @@ func (c *Conn) learnProcess(ev *tcp.Event) {
 	if !c.Opener.Known() {
 		c.Opener = ev.Task
 	}
+}
+
+// existed takes in a socket that was there when the trace began.
+func (c *Conn) existed(ev *tcp.Event) {
+	c.Older = true
+	c.State = ev.New
+	if c.State == tcp.Listen {
+		c.Role = RoleListener
+	}
+}
+
+// isBirth reports an event of a socket's beginning that the ring buffer tells
+// after the walk over what exists has met the socket: it is not older after all.
+func (c *Conn) isBirth(ev *tcp.Event) bool {
+	return c.Older && begins(ev) && ev.Time <= c.Opened
+}
+
+// reborn takes back what the walk said of c's past.
+func (c *Conn) reborn(ev *tcp.Event) {
+	c.Older, c.State, c.Since, c.Opened = false, tcp.StateUnknown, 0, ev.Time
+}
+
+// How an accepted connection whose process has neither read nor written is
+// looked for among all processes' files.
+const (
+	firstLook  = 400 * time.Millisecond // most have acted by then
+	mostLooks  = 3                      // each later than the one before, by twice as much
+	mostWaited = 1 << 16                // connections that wait for a look
+)
+
+// unowned is a connection whose process is not known, and when to look for it.
+type unowned struct {
+	cookie uint64
+	due    int64
+	looks  int
+}
+
+// lookout is a queue of such connections, the earliest first but for the few that
+// wait for a second look.
+type lookout struct {
+	queue []unowned
+	head  int
+}
+
+func (l *lookout) add(u unowned) {
+	if len(l.queue)-l.head >= mostWaited {
+		return // its first act, or its end, tells
+	}
+	if l.head > 0 && len(l.queue) == cap(l.queue) { // use the room in front again
+		l.queue = l.queue[:copy(l.queue, l.queue[l.head:])]
+		l.head = 0
+	}
+	l.queue = append(l.queue, u)
+}
+
+// take returns the first in the queue if it is due.
+func (l *lookout) take(now int64) (u unowned, ok bool) {
+	if l.head == len(l.queue) || l.queue[l.head].due > now {
+		return u, false
+	}
+	u = l.queue[l.head]
+	l.head++
+	return u, true
+}
+
+// await puts a connection that nobody has acted on yet in the queue.
+func (t *Table) await(c *Conn, now int64) {
+	if !c.Task.Known() && c.Cookie != 0 {
+		t.lookout.add(unowned{cookie: c.Cookie, due: now + int64(firstLook)})
+	}
+}
+
+// Unowned reports whether the process of some open connection is not known
+// though it should be by now: time for a look through all processes' files.
+// Each connection asks for it a few times only.
+func (t *Table) Unowned(now int64) bool {
+	any := false
+	for {
+		u, ok := t.lookout.take(now)
+		if !ok {
+			return any
+		}
+		if !t.Wants(u.cookie) {
+			continue
+		}
+		any = true
+		if u.looks++; u.looks < mostLooks {
+			u.due = now + int64(firstLook)<<u.looks
+			t.lookout.add(u)
+		}
+	}
+}
+
+// Wants reports whether a socket is open, selected, and its process not known.
+func (t *Table) Wants(cookie uint64) bool {
+	c := t.byCookie[cookie]
+	return c != nil && !c.gone() && !c.Task.Known() && t.selects(c)
 }

@@ -23,6 +23,11 @@ type Options struct {
 	// parts of the flow (a zero port, an invalid address) may be anything.
 	Filter func(tcp.Flow) bool
 
+	// Whose says whether a connection's process or cgroup is asked for; nil: all are.
+	Whose func(*Conn) bool
+
+	TellOlder bool // select the sockets that existed at start, and who holds them, as events of their own
+
 	Linger   time.Duration // how long an ended connection is kept for late packets
 	Idle     time.Duration // how long a conversation known from packets alone may be silent
 	MaxEnded int           // most ended connections kept
@@ -74,6 +79,8 @@ type Table struct {
 	ended list // closed, the first closed first
 	free  *Conn
 
+	lookout   lookout
+	places    places
 	step      Step
 	numbered  uint64
 	forgotten uint64
@@ -81,7 +88,7 @@ type Table struct {
 
 // New returns an empty table.
 func New(o Options) *Table {
-	return &Table{opt: o.withDefaults(), byCookie: make(map[uint64]*Conn), index: make(index)}
+	return &Table{opt: o.withDefaults(), byCookie: make(map[uint64]*Conn), index: make(index), places: newPlaces()}
 }
 
 // Apply finds ev's place. The Step and what it points to are valid until the
@@ -96,13 +103,24 @@ func (t *Table) Apply(ev *tcp.Event) *Step {
 		t.packet(s)
 	case tcp.KindGap:
 		s.Selected = true
+	case tcp.KindPlace:
+		t.places.learn(ev)
 	default:
 		t.kernel(s)
+	}
+	if t.opt.Whose != nil && s.Selected && ev.Kind != tcp.KindGap {
+		s.Selected = t.isAskedFor(s)
 	}
 	if s.Selected && s.Conn != nil && s.Conn.Number == 0 {
 		t.number(s.Conn)
 	}
 	return s
+}
+
+// isAskedFor asks Whose; a packet on loopback belongs to both ends.
+func (t *Table) isAskedFor(s *Step) bool {
+	c := s.Conn
+	return c != nil && (t.opt.Whose(c) || s.Event.Packet.Loopback && c.Peer != nil && t.opt.Whose(c.Peer))
 }
 
 // Numbered returns how many conversations have been given a number.

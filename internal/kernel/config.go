@@ -1,6 +1,10 @@
 package kernel
 
-import "tcpstory/internal/filter"
+import (
+	"fmt"
+
+	"tcpstory/internal/filter"
+)
 
 // Limits that bpf/frame.h and bpf/output.h share.
 const (
@@ -13,6 +17,10 @@ const (
 	DefaultRingSize = 16 << 20
 	// MaxNetns is how many network namespaces can be named.
 	MaxNetns = 8
+	// MaxChoices is how many processes, names or cgroups can be asked for.
+	MaxChoices = 8
+	// commLen is the most bytes of a process's name that the kernel keeps (TASK_COMM_LEN less its NUL).
+	commLen = 15
 
 	frameRoom = 4096
 )
@@ -32,13 +40,17 @@ type Config struct {
 	// they may quote a connection of interest (Packet.Asked is false then).
 	Quotes bool
 
-	Snaplen   int      // bytes kept of a frame; 0: DefaultSnaplen
-	Device    string   // only this device of the calling thread's namespace; "": all devices
-	Forwarded bool     // keep what is merely passed on
-	NoIn      bool     // leave out packets that come in
-	NoOut     bool     // leave out packets that go out
-	Netns     []uint32 // only these network namespaces (inodes); empty: all
-	RingSize  int      // bytes, a power of two times the page size; 0: DefaultRingSize
+	Snaplen   int        // bytes kept of a frame; 0: DefaultSnaplen
+	Device    string     // only this device of the calling thread's namespace; "": all devices
+	Forwarded bool       // keep what is merely passed on
+	NoIn      bool       // leave out packets that come in
+	NoOut     bool       // leave out packets that go out
+	Netns     []uint32   // only these network namespaces (inodes); empty: all
+	PIDs      []uint32   // only sockets that these processes use; empty: all. With Comms: either
+	Comms     []string   // only sockets of processes of that name, of which 15 bytes count; empty: all
+	Cgroups   []uint64   // only sockets made in these cgroups or below (ids); empty: all
+	Enter     []Entrance // network namespaces whose existing sockets are looked at; empty: the caller's own
+	RingSize  int        // bytes, a power of two times the page size; 0: DefaultRingSize
 }
 
 func (c *Config) snaplen() int {
@@ -46,6 +58,41 @@ func (c *Config) snaplen() int {
 		return DefaultSnaplen
 	}
 	return min(c.Snaplen, MaxSnaplen)
+}
+
+// check refuses more choices than the programs have room for.
+func (c *Config) check() error {
+	for _, l := range []struct {
+		what    string
+		n, most int
+	}{
+		{"network namespaces", len(c.Netns), MaxNetns}, {"processes", len(c.PIDs), MaxChoices},
+		{"process names", len(c.Comms), MaxChoices}, {"cgroups", len(c.Cgroups), MaxChoices},
+	} {
+		if l.n > l.most {
+			return fmt.Errorf("%d %s named, at most %d can be", l.n, l.what, l.most)
+		}
+	}
+	return nil
+}
+
+// choices are the settings of bpf/select.h.
+func (c *Config) choices() []setting {
+	var pids [MaxChoices]uint32
+	var comms [MaxChoices][commLen + 1]uint8
+	var cgroups [MaxChoices]uint64
+	copy(pids[:], c.PIDs)
+	copy(cgroups[:], c.Cgroups)
+	for i, name := range c.Comms {
+		copy(comms[i][:commLen], name)
+	}
+	byProcess := len(c.PIDs)+len(c.Comms) > 0
+	return []setting{
+		{traceVarPidCount, uint32(len(c.PIDs))}, {traceVarPidOnly, pids},
+		{traceVarCommCount, uint32(len(c.Comms))}, {traceVarCommOnly, comms},
+		{traceVarCgroupCount, uint32(len(c.Cgroups))}, {traceVarCgroupOnly, cgroups},
+		{traceVarByProcess, byProcess}, {traceVarSelective, byProcess || len(c.Cgroups) > 0},
+	}
 }
 
 // copyLen is how much of a frame the filter looks at first.

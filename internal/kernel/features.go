@@ -12,9 +12,9 @@ import (
 // hook is one program of bpf/ and the place in the kernel that it sits on.
 type hook struct {
 	program  string
-	at       string // a tracepoint without its subsystem, as in btf_trace_<at>; or a function, see exit
-	exit     bool   // it runs when the function returns (fexit)
-	optional bool   // the kernel may refuse the program without harm to the rest: see optional.go
+	site     site
+	at       string // a tracepoint without its subsystem, as in btf_trace_<at>; a function; what is walked over
+	optional bool   // the kernel may refuse the program without harm to the rest: see programs.go
 	part     part
 	args     int    // the fewest arguments of the tracepoint that it can do with
 	instead  string // the program that makes this one needless
@@ -22,6 +22,15 @@ type hook struct {
 	lack     string // what is missing without it; "": another program stands in
 	since    string // the kernel that brought the place; "": all that we support
 }
+
+// site is the kind of place.
+type site uint8
+
+const (
+	onTracepoint site = iota // tp_btf
+	onExit                   // fexit: when the function returns
+	onWalk                   // iter: when the loader reads (walk.go)
+)
 
 // part is the view that needs a hook.
 type part uint8
@@ -60,9 +69,13 @@ var hooks = []hook{
 		what: "who writes; a comparison for each write once that is known"},
 	{program: traceProgWritesAny, at: "sock_send_length", part: partOwners, instead: traceProgWrites,
 		what: "who writes; it runs for other protocols' writes too", lack: "who writes is not seen", since: "6.3"},
-	{program: traceProgConnect4Failed, at: "tcp_v4_connect", exit: true, optional: true,
+	{program: traceProgWalkSockets, at: "tcp", site: onWalk, optional: true,
+		what: "sockets that exist at start, a namespace at a time", lack: "connections older than the trace are not known before they act"},
+	{program: traceProgWalkFiles, at: "task_file", site: onWalk, optional: true, part: partOwners,
+		what: "who holds a socket open; a look at every process's files", lack: "who holds a socket that nobody reads or writes is not seen"},
+	{program: traceProgConnect4Failed, at: "tcp_v4_connect", site: onExit, optional: true,
 		what: "connects over IPv4 that fail before a SYN", lack: "connects over IPv4 that fail for want of a route are not seen"},
-	{program: traceProgConnect6Failed, at: "tcp_v6_connect", exit: true, optional: true,
+	{program: traceProgConnect6Failed, at: "tcp_v6_connect", site: onExit, optional: true,
 		what: "connects over IPv6 that fail before a SYN", lack: "connects over IPv6 that fail for want of a route are not seen"},
 	{program: traceProgSetState, at: stateTracepoint,
 		what: "state transitions; who connects, listens and closes", lack: "state transitions are not seen"},
@@ -83,8 +96,10 @@ func hookOf(program string) *hook {
 // name is what notes and lists call the hook.
 func (h *hook) name() string {
 	switch {
-	case h.exit:
+	case h.site == onExit:
 		return "exit of " + h.at
+	case h.site == onWalk:
+		return "iter/" + h.at
 	case h.program == traceProgSetStateTwin:
 		return h.at + " (twin)"
 	}
@@ -148,8 +163,11 @@ func (f *features) arguments(tracepoint string) int {
 
 // has says whether the running kernel offers the place that the hook needs.
 func (f *features) has(h *hook) bool {
-	if h.exit {
+	switch h.site {
+	case onExit:
 		return f.hasFunc(h.at)
+	case onWalk:
+		return f.hasFunc("bpf_iter_" + h.at)
 	}
 	return f.arguments(h.at) >= h.args
 }

@@ -39,7 +39,7 @@ func TestArgumentsOfTracepoints(t *testing.T) {
 		return bytes.Count(m[1], []byte(","))
 	}
 	for _, h := range hooks {
-		if h.exit {
+		if h.site != onTracepoint {
 			continue
 		}
 		if have, want := f.arguments(h.at), count(h.at); have != want {

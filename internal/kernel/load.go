@@ -76,7 +76,7 @@ func specification(c *Config, f *features, dev *device) (*ebpf.CollectionSpec, e
 	if err != nil {
 		return nil, err
 	}
-	settings := append(c.settings(f, dev), dev.settings()...)
+	settings := slices.Concat(c.settings(f, dev), c.choices(), dev.settings())
 	for _, s := range settings {
 		if err := spec.Variables[s.name].Set(s.value); err != nil {
 			return nil, fmt.Errorf("set %s for the BPF programs: %w", s.name, err)
@@ -208,7 +208,7 @@ func attach(coll *ebpf.Collection) (links []link.Link, refusals []refusal, err e
 	for i := range hooks {
 		h := &hooks[i]
 		program := coll.Programs[h.program]
-		if program == nil {
+		if program == nil || h.site == onWalk {
 			continue
 		}
 		l, err := link.AttachTracing(link.TracingOptions{Program: program})

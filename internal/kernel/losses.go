@@ -35,7 +35,7 @@ func newLosses(coll *ebpf.Collection) losses {
 	for i := range hooks {
 		h := &hooks[i]
 		p := coll.Programs[h.program]
-		if p == nil || h.program == traceProgSetStateTwin {
+		if p == nil || h.site == onWalk || h.program == traceProgSetStateTwin {
 			continue // a skipped twin has lost nothing: the first program ran
 		}
 		l.programs = append(l.programs, watched{name: h.at, program: p, twin: h.program == traceProgSetState})

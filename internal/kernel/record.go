@@ -128,6 +128,8 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 	case tcp.KindOwner, tcp.KindConnectFailed:
 		ev.Via = tcp.Via(e.Detail)
 	case tcp.KindSocket:
+		ev.Minisock = tcp.State(e.Detail)
+		ev.Retransmit = tcp.Retransmit{Count: uint32(e.Retransmits)}
 		ev.Counters = d.count(e)
 	}
 	if e.Flags&hasName != 0 && e.Pid != 0 {

@@ -35,13 +35,15 @@ type Source struct {
 	record []byte // the latest, where it lies in the ring
 	decode decoder
 	losses losses
+	walker *walker
 	notes  []string
 	link   tcp.LinkType
 
 	refusals []refusal
 
 	seq     uint64
-	held    bool // record waits behind its gap
+	held    bool  // record waits behind its gap
+	walkDue int64 // CLOCK_MONOTONIC: no walk over all files before, ns
 	wait    time.Duration
 	stop    sync.Once
 	stopErr error
@@ -65,8 +67,8 @@ func Open(c Config) (*Source, error) {
 	if dev.index != 0 && len(c.Netns) == 0 {
 		c.Netns = []uint32{dev.netns}
 	}
-	if len(c.Netns) > MaxNetns {
-		return nil, fmt.Errorf("%d network namespaces named, at most %d can be", len(c.Netns), MaxNetns)
+	if err := c.check(); err != nil {
+		return nil, err
 	}
 	coll, refusals, err := loadFor(&c, f, dev)
 	if err != nil {
@@ -78,7 +80,7 @@ func Open(c Config) (*Source, error) {
 		drops:   f.names("skb_drop_reason", dropPrefix),
 		resets:  f.names("sk_rst_reason", resetPrefix),
 	}
-	if err := s.start(dev); err != nil {
+	if err := s.start(&c, dev); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	f.spec, f.types = nil, nil
@@ -93,7 +95,7 @@ func (d *device) notes() []string {
 	return []string{fmt.Sprintf("%s is a %s device, which the packet tracepoints do not serve: captured by a packet socket", d.name, d.kind)}
 }
 
-func (s *Source) start(dev *device) (err error) {
+func (s *Source) start(c *Config, dev *device) (err error) {
 	if s.ring, err = openRing(s.coll.Maps[traceMapEvents]); err != nil {
 		return err
 	}
@@ -103,9 +105,21 @@ func (s *Source) start(dev *device) (err error) {
 		}
 	}
 	links, refusals, err := attach(s.coll)
+	if err != nil {
+		return err
+	}
 	s.links, s.refusals = links, append(s.refusals, refusals...)
 	s.losses = newLosses(s.coll)
-	return err
+	if !c.States {
+		return nil
+	}
+	if s.walker, err = newWalker(s.coll, c, &s.decode); err != nil {
+		return err
+	}
+	for _, err := range s.walker.begin(c.Enter) { // after attaching: nothing falls in between
+		s.notes = append(s.notes, err.Error())
+	}
+	return nil
 }
 
 // Link is the link type that all packets share, or LinkSLL2, which can hold
@@ -124,10 +138,19 @@ func (s *Source) Refusals() (lines []string) {
 	return lines
 }
 
-// Read fills ev with the next event. It returns ErrIdle when none is waiting
+// Read fills ev with the next event: first the sockets that exist (KindSocket)
+// and who holds them (KindOwner), then what happens. A socket that began while
+// they were being read is among both. It returns ErrIdle when none is waiting
 // and io.EOF after Stop, when the ring is drained. Packet.Frame is valid until
 // the next Read; Packet is not decoded yet.
 func (s *Source) Read(ev *tcp.Event) error {
+	if found, err := s.walker.next(ev); err != nil {
+		return err
+	} else if found {
+		s.seq++
+		ev.Seq = s.seq
+		return nil
+	}
 	if s.held {
 		s.held = false
 		return s.emit(ev)
@@ -224,7 +247,7 @@ func (s *Source) Stop() error {
 func (s *Source) Close() error {
 	var err error
 	if s.ring != nil {
-		err = errors.Join(s.Stop(), s.ring.close())
+		err = errors.Join(s.Stop(), s.walker.close(), s.ring.close())
 	}
 	s.coll.Close()
 	return err

@@ -112,6 +112,15 @@ const (
 	traceEventViaVIA_HELD    traceEventVia = 6
 )
 
+type traceFlowKey struct {
+	_      structs.HostLayout
+	Local  [16]uint8
+	Remote [16]uint8
+	Lport  uint16
+	Rport  uint16
+	Netns  uint32
+}
+
 type traceFrame struct {
 	_    structs.HostLayout
 	E    traceEvent
@@ -134,6 +143,7 @@ type traceNotes struct {
 const (
 	traceMapAnswered              = "answered"
 	traceMapChildren              = "children"
+	traceMapChosenFlows           = "chosen_flows"
 	traceMapDevices               = "devices"
 	traceMapEvents                = "events"
 	traceMapFrames                = "frames"
@@ -154,9 +164,16 @@ const (
 	traceProgSetState             = "set_state"
 	traceProgSetStateTwin         = "set_state_twin"
 	traceProgSocketError          = "socket_error"
+	traceProgWalkFiles            = "walk_files"
+	traceProgWalkSockets          = "walk_sockets"
 	traceProgWrites               = "writes"
 	traceProgWritesAny            = "writes_any"
 	traceVarAllHops               = "all_hops"
+	traceVarByProcess             = "by_process"
+	traceVarCgroupCount           = "cgroup_count"
+	traceVarCgroupOnly            = "cgroup_only"
+	traceVarCommCount             = "comm_count"
+	traceVarCommOnly              = "comm_only"
 	traceVarCopyLen               = "copy_len"
 	traceVarDropIgnored           = "drop_ignored"
 	traceVarDropTellsReason       = "drop_tells_reason"
@@ -175,9 +192,12 @@ const (
 	traceVarNetnsOnly             = "netns_only"
 	traceVarOnlyIfindex           = "only_ifindex"
 	traceVarOwnPid                = "own_pid"
+	traceVarPidCount              = "pid_count"
+	traceVarPidOnly               = "pid_only"
 	traceVarRescued               = "rescued"
 	traceVarResetTellsReason      = "reset_tells_reason"
 	traceVarRetransmitTellsResult = "retransmit_tells_result"
+	traceVarSelective             = "selective"
 	traceVarShowPackets           = "show_packets"
 	traceVarSnapLen               = "snap_len"
 	traceVarTapName               = "tap_name"
@@ -248,6 +268,8 @@ type traceProgramSpecs struct {
 	SetState         *ebpf.ProgramSpec `ebpf:"set_state"`
 	SetStateTwin     *ebpf.ProgramSpec `ebpf:"set_state_twin"`
 	SocketError      *ebpf.ProgramSpec `ebpf:"socket_error"`
+	WalkFiles        *ebpf.ProgramSpec `ebpf:"walk_files"`
+	WalkSockets      *ebpf.ProgramSpec `ebpf:"walk_sockets"`
 	Writes           *ebpf.ProgramSpec `ebpf:"writes"`
 	WritesAny        *ebpf.ProgramSpec `ebpf:"writes_any"`
 }
@@ -256,13 +278,14 @@ type traceProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type traceMapSpecs struct {
-	Answered *ebpf.MapSpec `ebpf:"answered"`
-	Children *ebpf.MapSpec `ebpf:"children"`
-	Devices  *ebpf.MapSpec `ebpf:"devices"`
-	Events   *ebpf.MapSpec `ebpf:"events"`
-	Frames   *ebpf.MapSpec `ebpf:"frames"`
-	Owners   *ebpf.MapSpec `ebpf:"owners"`
-	Told     *ebpf.MapSpec `ebpf:"told"`
+	Answered    *ebpf.MapSpec `ebpf:"answered"`
+	Children    *ebpf.MapSpec `ebpf:"children"`
+	ChosenFlows *ebpf.MapSpec `ebpf:"chosen_flows"`
+	Devices     *ebpf.MapSpec `ebpf:"devices"`
+	Events      *ebpf.MapSpec `ebpf:"events"`
+	Frames      *ebpf.MapSpec `ebpf:"frames"`
+	Owners      *ebpf.MapSpec `ebpf:"owners"`
+	Told        *ebpf.MapSpec `ebpf:"told"`
 }
 
 // traceVariableSpecs contains global variables before they are loaded into the kernel.
@@ -270,6 +293,11 @@ type traceMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type traceVariableSpecs struct {
 	AllHops               *ebpf.VariableSpec `ebpf:"all_hops"`
+	ByProcess             *ebpf.VariableSpec `ebpf:"by_process"`
+	CgroupCount           *ebpf.VariableSpec `ebpf:"cgroup_count"`
+	CgroupOnly            *ebpf.VariableSpec `ebpf:"cgroup_only"`
+	CommCount             *ebpf.VariableSpec `ebpf:"comm_count"`
+	CommOnly              *ebpf.VariableSpec `ebpf:"comm_only"`
 	CopyLen               *ebpf.VariableSpec `ebpf:"copy_len"`
 	DropIgnored           *ebpf.VariableSpec `ebpf:"drop_ignored"`
 	DropTellsReason       *ebpf.VariableSpec `ebpf:"drop_tells_reason"`
@@ -288,9 +316,12 @@ type traceVariableSpecs struct {
 	NetnsOnly             *ebpf.VariableSpec `ebpf:"netns_only"`
 	OnlyIfindex           *ebpf.VariableSpec `ebpf:"only_ifindex"`
 	OwnPid                *ebpf.VariableSpec `ebpf:"own_pid"`
+	PidCount              *ebpf.VariableSpec `ebpf:"pid_count"`
+	PidOnly               *ebpf.VariableSpec `ebpf:"pid_only"`
 	Rescued               *ebpf.VariableSpec `ebpf:"rescued"`
 	ResetTellsReason      *ebpf.VariableSpec `ebpf:"reset_tells_reason"`
 	RetransmitTellsResult *ebpf.VariableSpec `ebpf:"retransmit_tells_result"`
+	Selective             *ebpf.VariableSpec `ebpf:"selective"`
 	ShowPackets           *ebpf.VariableSpec `ebpf:"show_packets"`
 	SnapLen               *ebpf.VariableSpec `ebpf:"snap_len"`
 	TapName               *ebpf.VariableSpec `ebpf:"tap_name"`
@@ -324,19 +355,21 @@ func (o *traceObjects) Close() error {
 //
 // It can be passed to loadTraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type traceMaps struct {
-	Answered *ebpf.Map `ebpf:"answered"`
-	Children *ebpf.Map `ebpf:"children"`
-	Devices  *ebpf.Map `ebpf:"devices"`
-	Events   *ebpf.Map `ebpf:"events"`
-	Frames   *ebpf.Map `ebpf:"frames"`
-	Owners   *ebpf.Map `ebpf:"owners"`
-	Told     *ebpf.Map `ebpf:"told"`
+	Answered    *ebpf.Map `ebpf:"answered"`
+	Children    *ebpf.Map `ebpf:"children"`
+	ChosenFlows *ebpf.Map `ebpf:"chosen_flows"`
+	Devices     *ebpf.Map `ebpf:"devices"`
+	Events      *ebpf.Map `ebpf:"events"`
+	Frames      *ebpf.Map `ebpf:"frames"`
+	Owners      *ebpf.Map `ebpf:"owners"`
+	Told        *ebpf.Map `ebpf:"told"`
 }
 
 func (m *traceMaps) Close() error {
 	return _TraceClose(
 		m.Answered,
 		m.Children,
+		m.ChosenFlows,
 		m.Devices,
 		m.Events,
 		m.Frames,
@@ -350,6 +383,11 @@ func (m *traceMaps) Close() error {
 // It can be passed to loadTraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type traceVariables struct {
 	AllHops               *ebpf.Variable `ebpf:"all_hops"`
+	ByProcess             *ebpf.Variable `ebpf:"by_process"`
+	CgroupCount           *ebpf.Variable `ebpf:"cgroup_count"`
+	CgroupOnly            *ebpf.Variable `ebpf:"cgroup_only"`
+	CommCount             *ebpf.Variable `ebpf:"comm_count"`
+	CommOnly              *ebpf.Variable `ebpf:"comm_only"`
 	CopyLen               *ebpf.Variable `ebpf:"copy_len"`
 	DropIgnored           *ebpf.Variable `ebpf:"drop_ignored"`
 	DropTellsReason       *ebpf.Variable `ebpf:"drop_tells_reason"`
@@ -368,9 +406,12 @@ type traceVariables struct {
 	NetnsOnly             *ebpf.Variable `ebpf:"netns_only"`
 	OnlyIfindex           *ebpf.Variable `ebpf:"only_ifindex"`
 	OwnPid                *ebpf.Variable `ebpf:"own_pid"`
+	PidCount              *ebpf.Variable `ebpf:"pid_count"`
+	PidOnly               *ebpf.Variable `ebpf:"pid_only"`
 	Rescued               *ebpf.Variable `ebpf:"rescued"`
 	ResetTellsReason      *ebpf.Variable `ebpf:"reset_tells_reason"`
 	RetransmitTellsResult *ebpf.Variable `ebpf:"retransmit_tells_result"`
+	Selective             *ebpf.Variable `ebpf:"selective"`
 	ShowPackets           *ebpf.Variable `ebpf:"show_packets"`
 	SnapLen               *ebpf.Variable `ebpf:"snap_len"`
 	TapName               *ebpf.Variable `ebpf:"tap_name"`
@@ -403,6 +444,8 @@ type tracePrograms struct {
 	SetState         *ebpf.Program `ebpf:"set_state"`
 	SetStateTwin     *ebpf.Program `ebpf:"set_state_twin"`
 	SocketError      *ebpf.Program `ebpf:"socket_error"`
+	WalkFiles        *ebpf.Program `ebpf:"walk_files"`
+	WalkSockets      *ebpf.Program `ebpf:"walk_sockets"`
 	Writes           *ebpf.Program `ebpf:"writes"`
 	WritesAny        *ebpf.Program `ebpf:"writes_any"`
 }
@@ -424,6 +467,8 @@ func (p *tracePrograms) Close() error {
 		p.SetState,
 		p.SetStateTwin,
 		p.SocketError,
+		p.WalkFiles,
+		p.WalkSockets,
 		p.Writes,
 		p.WritesAny,
 	)

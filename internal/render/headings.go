@@ -53,6 +53,8 @@ func (v *Columns) heading(s *conn.Step) {
 	case conn.RoleListener:
 		v.announce(c.Number, "listener ")
 		v.c.ascii(appendEnd(v.scratch[:0], f.Local, true))
+		v.endTask(c)
+		v.age(c)
 		v.buf = v.c.finish()
 		return
 	case conn.RoleServer:
@@ -72,12 +74,15 @@ func (v *Columns) heading(s *conn.Step) {
 	}
 	v.announce(c.Number, left)
 	v.bothEnds(f, sep, right, ends)
+	v.age(c)
+	v.buf = v.c.finish()
 }
 
 // translation prints what the conversation looks like on the wire.
 func (v *Columns) translation(s *conn.Step) {
 	v.announce(s.Conn.Number, "on the wire ")
 	v.bothEnds(shownFlow(s), glyphBetween, "", [2]*conn.Conn{})
+	v.buf = v.c.finish()
 }
 
 func (v *Columns) announce(number uint64, what string) {
@@ -89,8 +94,8 @@ func (v *Columns) announce(number uint64, what string) {
 	v.c.text(what)
 }
 
-// bothEnds ends a heading with the two addresses, each with its process where
-// that is known; on a second line where one is too short.
+// bothEnds appends the two addresses to a heading, each with what is known of its
+// process and place; on a second line where one is too short.
 func (v *Columns) bothEnds(f tcp.Flow, sep glyph, right string, ends [2]*conn.Conn) {
 	c := &v.c
 	c.ascii(appendEnd(v.scratch[:0], f.Local, false))
@@ -107,15 +112,35 @@ func (v *Columns) bothEnds(f tcp.Flow, sep glyph, right string, ends [2]*conn.Co
 	c.text(" ")
 	c.ascii(v.scratch)
 	v.endTask(ends[1])
-	v.buf = c.finish()
 }
 
-// endTask appends " (COMM/PID)" of an end's process, if it is known.
+// endTask appends " (COMM/PID in PLACE)" of an end, what is known of it.
 func (v *Columns) endTask(c *conn.Conn) {
-	if c == nil || !c.Task.Known() {
+	if c == nil {
+		return
+	}
+	where := whereabouts(c)
+	if !c.Task.Known() && where == "" {
 		return
 	}
 	v.c.text(" (")
-	v.task(&c.Task, v.c.room()-1)
+	if c.Task.Known() {
+		v.task(&c.Task, v.c.room()-1)
+		if where != "" {
+			v.c.text(" ")
+		}
+	}
+	if where != "" {
+		v.c.text("in ")
+		v.c.name([]byte(where), v.c.room()-1)
+	}
 	v.c.text(")")
+}
+
+// age tells of a socket that it existed before the trace began.
+func (v *Columns) age(c *conn.Conn) {
+	if c.Older {
+		v.c.in(styleDim)
+		v.c.text(" older")
+	}
 }

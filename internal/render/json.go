@@ -25,6 +25,7 @@ var jsonFacts = [...]func(*object, *conn.Step){
 	tcp.KindSendReset:   jsonReset,
 	tcp.KindDrop:        jsonDrop,
 	tcp.KindSocketError: jsonError,
+	tcp.KindSocket:      jsonSocket,
 	tcp.KindGap:         jsonGap,
 
 	tcp.KindConnectFailed: jsonError,
@@ -59,6 +60,9 @@ func jsonPlace(o *object, s *conn.Step) {
 	}
 	o.known(fCookie, cookie)
 	o.known(fNetns, uint64(ev.Netns))
+	if s.Conn != nil && s.Conn.Namespace != nil {
+		o.text(fNetnsName, s.Conn.Namespace.Name)
+	}
 	if s.Conn != nil || ev.Kind != tcp.KindPacket {
 		o.end(fLocalAddr, fLocalPort, s.Flow.Local)
 		o.end(fRemoteAddr, fRemotePort, s.Flow.Remote)
@@ -93,6 +97,12 @@ func jsonProcess(o *object, s *conn.Step) {
 		o.task(fOpenerPid, fOpenerComm, &c.Opener)
 	}
 	o.known(fCgroup, c.Cgroup)
+	if p := c.Home; p != nil {
+		o.text(fCgroupPath, p.Path)
+		o.text(fContainer, p.Container)
+		o.text(fContainerName, p.Name)
+		o.text(fRuntime, p.Runtime)
+	}
 	o.when(fOlder, c.Older)
 }
 
@@ -140,6 +150,24 @@ func jsonError(o *object, s *conn.Step) {
 		o.word(fError, name)
 	}
 	o.when(fSoft, s.Event.Soft)
+}
+
+// jsonSocket writes the counters of a socket that existed at start.
+func jsonSocket(o *object, s *conn.Step) {
+	o.known(fRetransmitCount, uint64(s.Event.Count))
+	n := s.Event.Counters
+	if n == nil {
+		return
+	}
+	for _, c := range [...]struct {
+		f field
+		v uint64
+	}{
+		{fBytesAcked, n.BytesAcked}, {fBytesReceived, n.BytesReceived}, {fSegsOut, uint64(n.SegsOut)}, {fSegsIn, uint64(n.SegsIn)},
+		{fRetransmits, uint64(n.Retransmits)}, {fSrttUs, uint64(n.SRTT)}, {fBacklog, uint64(n.Backlog)}, {fMaxBacklog, uint64(n.MaxBacklog)},
+	} {
+		o.known(c.f, c.v)
+	}
 }
 
 func jsonGap(o *object, s *conn.Step) {

@@ -82,7 +82,12 @@ func whose() *conntest.Story {
 	s.Kernel(v, tcp.KindOwner, conntest.By(conntest.NC), conntest.Through(tcp.ViaWrite))
 	old, _ := conntest.Hosts(40022)
 	s.Kernel(old, tcp.KindSocket, conntest.By(conntest.NC), conntest.Through(tcp.ViaHeld), conntest.Now(tcp.Established))
-	s.Events[len(s.Events)-1].Cgroup = 4711
+	last := s.Events[len(s.Events)-1]
+	last.Cgroup = 4711
+	last.Counters = &tcp.Counters{BytesAcked: 1, BytesReceived: 2, SegsOut: 3, SegsIn: 4, Retransmits: 5, SRTT: 6, Backlog: 7, MaxBacklog: 8}
+	s.Add(&tcp.Event{Kind: tcp.KindPlace, Netns: old.Netns, Place: &tcp.Place{Name: "blue"}})
+	s.Add(&tcp.Event{Kind: tcp.KindPlace, Cgroup: 4711, Place: &tcp.Place{Name: "web", Path: "/docker/abc", Container: "abc", Runtime: "docker"}})
+	s.State(old, tcp.Established, tcp.CloseWait)
 	return s
 }
 

@@ -19,6 +19,7 @@ const (
 	fRole
 	fCookie
 	fNetns
+	fNetnsName
 	fLocalAddr
 	fLocalPort
 	fRemoteAddr
@@ -38,7 +39,19 @@ const (
 	fOpenerPid
 	fOpenerComm
 	fCgroup
+	fCgroupPath
+	fContainer
+	fContainerName
+	fRuntime
 	fOlder
+	fBytesAcked
+	fBytesReceived
+	fSegsOut
+	fSegsIn
+	fRetransmits
+	fSrttUs
+	fBacklog
+	fMaxBacklog
 	fErrno
 	fError
 	fSoft
@@ -94,6 +107,7 @@ var JSONFields = [...]JSONField{
 	fRole:            {"role", "string", "which end this is: client, server or listener"},
 	fCookie:          {"cookie", "integer", "kernel socket cookie of this end; without one, no socket is known that this belongs to"},
 	fNetns:           {"netns", "integer", "inode number of the network namespace"},
+	fNetnsName:       {"netns_name", "string", "its name, where it has one (ip-netns(8), a container runtime's mount)"},
 	fLocalAddr:       {"local_addr", "string", "this end's address, as the socket has it"},
 	fLocalPort:       {"local_port", "integer", "this end's port"},
 	fRemoteAddr:      {"remote_addr", "string", "the other end's address, as the socket has it"},
@@ -113,7 +127,19 @@ var JSONFields = [...]JSONField{
 	fOpenerPid:       {"opener_pid", "integer", "the first process known of the socket, where it is another"},
 	fOpenerComm:      {"opener_comm", "string", "its name"},
 	fCgroup:          {"cgroup", "integer", "id of the cgroup (v2) that the socket was made in"},
+	fCgroupPath:      {"cgroup_path", "string", "its path in the hierarchy"},
+	fContainer:       {"container", "string", "id of the container, from that path"},
+	fContainerName:   {"container_name", "string", "its name, where the runtime's files tell it"},
+	fRuntime:         {"runtime", "string", "the container runtime"},
 	fOlder:           {"older", "boolean", "the socket existed before the trace began"},
+	fBytesAcked:      {"bytes_acked", "integer", "the kernel's count of what the other end has acknowledged; SYN and FIN count, too"},
+	fBytesReceived:   {"bytes_received", "integer", "its count of what was received in order; the FIN counts, too"},
+	fSegsOut:         {"segs_out", "integer", "segments sent"},
+	fSegsIn:          {"segs_in", "integer", "segments received"},
+	fRetransmits:     {"retransmits", "integer", "segments sent again"},
+	fSrttUs:          {"srtt_us", "integer", "smoothed round-trip time in microseconds"},
+	fBacklog:         {"backlog", "integer", "listener: connections that wait to be accepted"},
+	fMaxBacklog:      {"max_backlog", "integer", "listener: how many may"},
 	fErrno:           {"errno", "integer", "error of the socket; for a retransmission, of the attempt; for connect-failed, what connect() returned"},
 	fError:           {"error", "string", "name of errno"},
 	fSoft:            {"soft", "boolean", "errno is a soft error (sk_err_soft): noted, and counts only if the connection fails anyway"},

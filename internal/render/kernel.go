@@ -16,8 +16,10 @@ type LineForm struct {
 // LineForms are the forms of kernel events in Lines. Each stands behind
 // "TIME TCP LOCAL > REMOTE: ", where LOCAL is always this socket's end, and
 // before the process, if it is known: ", pid N (COMM)" is the one that certainly
-// did it, ", owner N (COMM)" the last one that certainly acted on the socket.
-// Unknown is "?". SEGMENT is "Flags [..], seq N[:END], length N", its numbers
+// did it, ", owner N (COMM)" the socket's user: who acted on it last, or holds it open.
+// Unknown is "?". At the end may stand ", in NAME", the container or network
+// namespace where the socket lives, and ", older", when the socket existed before
+// the trace began. SEGMENT is "Flags [..], seq N[:END], length N", its numbers
 // absolute.
 var LineForms = [...]LineForm{
 	{tcp.KindState, "State OLD -> NEW[ after N.NNN ms][, error NAME][, no SYN sent (inferred)][, TIME_WAIT begins (inferred)]", "a transition, how long the socket was in OLD, and the socket's error; no SYN sent: connect() gave up before, for want of a free port as a rule"},
@@ -62,7 +64,21 @@ func appendKernel(dst []byte, s *conn.Step) []byte {
 		return append(dst, k.String()...)
 	}
 	dst = kernelFacts[k](dst, s)
-	return appendProcess(dst, s)
+	return appendWhere(appendProcess(dst, s), s)
+}
+
+// appendWhere appends where the socket lives, and that it is an older one.
+func appendWhere(dst []byte, s *conn.Step) []byte {
+	if s.Conn == nil {
+		return dst
+	}
+	if where := whereabouts(s.Conn); where != "" {
+		dst = appendASCII(append(dst, ", in "...), []byte(where))
+	}
+	if s.Conn.Older {
+		dst = append(dst, ", older"...)
+	}
+	return dst
 }
 
 func stateFact(dst []byte, s *conn.Step) []byte {

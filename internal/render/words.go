@@ -107,3 +107,22 @@ func owner(s *conn.Step) *tcp.Task {
 	}
 	return nil
 }
+
+// shortID is how much of a container's id people use.
+const shortID = 12
+
+// whereabouts is where an end lives, in one word: its container's name, else the
+// beginning of its id, else its network namespace's name; "" unknown, or the host
+// itself. It is untrusted.
+func whereabouts(c *conn.Conn) string {
+	if p := c.Home; p != nil && p.Container != "" {
+		if p.Name != "" {
+			return p.Name
+		}
+		return p.Container[:min(len(p.Container), shortID)]
+	}
+	if c.Namespace != nil {
+		return c.Namespace.Name
+	}
+	return ""
+}

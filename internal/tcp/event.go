@@ -81,7 +81,7 @@ type Event struct {
 	Flow   Flow   // the socket's own tuple; for resets and drops without a socket, this host's view
 
 	Old, New State  // KindState: the transition; other kinds: New is the socket's state, or unknown
-	Minisock State  // KindState to CLOSE: the timewait minisock that took over is in TimeWait or FinWait2; unknown: there is none
+	Minisock State  // KindState to CLOSE: the timewait minisock that took over is in TimeWait or FinWait2, unknown: there is none; KindSocket in TimeWait: likewise
 	Task     Task   // who did it, when that is certain; else zero
 	Via      Via    // how Task is known, when it is
 	Cgroup   uint64 // id of the cgroup (v2) that the socket was made in; 0 unknown
@@ -137,7 +137,7 @@ func (k RetransmitKind) String() string {
 // Retransmit is what KindRetransmit and KindSynAckAgain add.
 type Retransmit struct {
 	Again RetransmitKind
-	Count uint32 // RTO, SYN: consecutive time-outs (icsk_retransmits); SYN-ACK: how many times it was sent again, this one included; 0 unknown
+	Count uint32 // RTO, SYN: consecutive time-outs (icsk_retransmits); SYN-ACK, KindSocket in NewSynRecv: how many times it was sent again, this one included; 0 unknown
 }
 
 // Gap is what KindGap adds: Lost records are missing just before this event.

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Which sockets are asked for: by network namespace (output.h), by the cgroup
+ * that they were made in, by the process that uses them. All of it is constant
+ * while the programs run, and costs nothing where nothing is asked for.
+ *
+ * A socket whose process is not known yet passes: the reader decides when it
+ * is. A packet in has no socket: it passes when it opens a connection, or
+ * belongs to a flow that was chosen before.
+ */
+#ifndef SELECT_H
+#define SELECT_H
+
+#define MAX_CHOICES 8
+#define MAX_CGROUP_DEPTH 32
+#define MAX_FLOWS 65536
+
+const volatile __u32 pid_count = 0;
+const volatile __u32 pid_only[MAX_CHOICES] = {};
+const volatile __u32 comm_count = 0;
+const volatile __u8 comm_only[MAX_CHOICES][16] = {}; /* NUL-padded */
+const volatile __u32 cgroup_count = 0;
+const volatile __u64 cgroup_only[MAX_CHOICES] = {}; /* ids */
+const volatile bool by_process = false; /* a PID or a name was given */
+const volatile bool selective = false;	/* or a cgroup */
+
+/* Idle flows are forgotten first, when there are too many. */
+struct flow_key {
+	__u8 local[16], remote[16];
+	__u16 lport, rport; /* host order */
+	__u32 netns;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_FLOWS);
+	__type(key, struct flow_key);
+	__type(value, __u8);
+} chosen_flows SEC(".maps");
+
+static __always_inline bool is_chosen_cgroup(__u64 id)
+{
+	for (__u32 i = 0; i < MAX_CHOICES; i++)
+		if (i < cgroup_count && cgroup_only[i] == id)
+			return true;
+	return false;
+}
+
+/* is_below walks from a cgroup up to the root; the plain number stands for a struct cgroup (see local.h). */
+__attribute__((noinline)) int is_below(__u64 cgroup)
+{
+	struct cgroup *c = (void *)cgroup;
+
+	for (int i = 0; i < MAX_CGROUP_DEPTH && c; i++) {
+		if (is_chosen_cgroup(BPF_CORE_READ(c, kn, id)))
+			return 1;
+		c = (void *)BPF_CORE_READ(c, self.parent); /* self stands first in struct cgroup */
+	}
+	return 0;
+}
+
+static __always_inline bool in_cgroup(struct sock *sk)
+{
+	return is_below((__u64)socket_cgroup(sk));
+}
+
+/* is_chosen_process looks at the current process, by its leader's name. */
+static __always_inline bool is_chosen_process(__u32 pid)
+{
+	struct task_struct *t = (void *)bpf_get_current_task();
+	__u64 comm[2] = {};
+
+	for (__u32 i = 0; i < MAX_CHOICES; i++)
+		if (i < pid_count && pid_only[i] == pid)
+			return true;
+	if (!comm_count)
+		return false;
+	BPF_CORE_READ_INTO(&comm, t, group_leader, comm);
+	for (__u32 i = 0; i < MAX_CHOICES; i++) {
+		const volatile __u64 *want = (const volatile __u64 *)comm_only[i];
+
+		if (i < comm_count && want[0] == comm[0] && want[1] == comm[1])
+			return true;
+	}
+	return false;
+}
+
+/* is_anothers: the socket's process is known, and is not one that was asked for. */
+static __always_inline bool is_anothers(__u64 cookie)
+{
+	__u64 *slot;
+
+	if (!by_process || !cookie)
+		return false;
+	slot = owner_slot(cookie);
+	return slot && is_claim_on(*slot, cookie) && !(*slot & CHOSEN);
+}
+
+/* is_passed_over: the socket, a full one, is not asked for. */
+static __always_inline bool is_passed_over(struct sock *sk)
+{
+	if (!selective || !sk)
+		return false;
+	if (cgroup_count && !in_cgroup(sk))
+		return true;
+	return is_anothers(have_cookie_helper ? BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : plain(sk));
+}
+
+/* choose_flow lets the packets in of a chosen socket pass; e has its tuple. */
+static __always_inline void choose_flow(struct event *e)
+{
+	struct flow_key key = { .lport = e->sport, .rport = e->dport, .netns = e->netns };
+	__u8 yes = 1;
+
+	if (!selective || !e->dport || !e->sport)
+		return;
+	if (e->family == AF_INET) {
+		__builtin_memcpy(key.local, e->saddr, 4);
+		__builtin_memcpy(key.remote, e->daddr, 4);
+	} else {
+		__builtin_memcpy(key.local, e->saddr, 16);
+		__builtin_memcpy(key.remote, e->daddr, 16);
+	}
+	bpf_map_update_elem(&chosen_flows, &key, &yes, 0);
+}
+
+#endif
