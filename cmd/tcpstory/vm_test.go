@@ -66,6 +66,7 @@ func TestDebianKernels(t *testing.T) {
 			t.Run("lines", g.printsBoth)
 			t.Run("write", g.writesBoth)
 			t.Run("failed connects", g.tellsFailures)
+			t.Run("doctor", func(t *testing.T) { g.examines(t, vmReports[c.want.Name]) })
 		})
 	}
 }

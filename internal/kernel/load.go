@@ -193,13 +193,18 @@ func refused(err error) error {
 // hasRights asks for CAP_BPF and CAP_PERFMON (capabilities(7)), or CAP_SYS_ADMIN
 // which stands for both.
 func hasRights() bool {
+	has := capabilities()
+	return has(unix.CAP_SYS_ADMIN) || has(unix.CAP_BPF) && has(unix.CAP_PERFMON)
+}
+
+// capabilities answers for each capability whether this process has it.
+func capabilities() func(bit int) bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if unix.Capget(&header, &data[0]) != nil {
-		return os.Geteuid() == 0
+		return func(int) bool { return os.Geteuid() == 0 }
 	}
-	has := func(c int) bool { return data[c/32].Effective&(1<<(c%32)) != 0 }
-	return has(unix.CAP_SYS_ADMIN) || has(unix.CAP_BPF) && has(unix.CAP_PERFMON)
+	return func(bit int) bool { return data[bit/32].Effective&(1<<(bit%32)) != 0 }
 }
 
 // attach puts the programs on their places. An optional one that is refused

@@ -38,22 +38,36 @@ func loadMaps(spec *ebpf.CollectionSpec, f *features) (*ebpf.Collection, error) 
 // which they join: they are attached and closed with it. An optional one that
 // the kernel refuses is left out. On an error the caller closes coll.
 func loadPrograms(coll *ebpf.Collection, spec *ebpf.CollectionSpec, f *features) (refusals []refusal, err error) {
-	names := slices.Sorted(maps.Keys(spec.Programs))
+	refused := loadEach(coll, spec, f)
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(refused)) {
+		if h := hookOf(name); h != nil && h.optional {
+			refusals = append(refusals, refusal{h, refused[name]})
+		} else {
+			errs = append(errs, refused[name])
+		}
+	}
+	return refusals, errors.Join(errs...)
+}
+
+// loadEach is loadPrograms for whoever takes every refusal as it comes.
+func loadEach(coll *ebpf.Collection, spec *ebpf.CollectionSpec, f *features) (refused map[string]error) {
+	names := slices.Collect(maps.Keys(spec.Programs))
 	programs, errs := make([]*ebpf.Program, len(names)), make([]error, len(names))
 	var wg sync.WaitGroup
 	for i, name := range names {
 		wg.Go(func() { programs[i], errs[i] = loadOne(coll, spec, name, f) })
 	}
 	wg.Wait()
+	refused = map[string]error{}
 	for i, name := range names {
 		if errs[i] == nil {
 			coll.Programs[name] = programs[i]
-		} else if h := hookOf(name); h != nil && h.optional {
-			refusals = append(refusals, refusal{h, errs[i]})
-			errs[i] = nil
+		} else {
+			refused[name] = errs[i]
 		}
 	}
-	return refusals, errors.Join(errs...)
+	return refused
 }
 
 // loadOne loads one program of spec onto the maps of coll, of which it keeps

@@ -49,20 +49,27 @@ type Source struct {
 	stopErr error
 }
 
+// Refused is an error of Open that the kernel or missing rights are the reason
+// of: Examine says more.
+type Refused struct{ error }
+
+// Unwrap gives what was refused.
+func (r Refused) Unwrap() error { return r.error }
+
 // Open loads and attaches what the configuration asks for. On an error nothing
 // stays attached. It must run on a thread of the namespace that Config.Device
 // belongs to.
 func Open(c Config) (*Source, error) {
 	f, err := probeFeatures()
 	if err != nil {
-		return nil, err
+		return nil, Refused{err}
 	}
 	dev, err := openDevice(c.Device)
 	if err != nil {
 		return nil, err
 	}
 	if c.States && f.arguments(stateTracepoint) < 0 {
-		return nil, fmt.Errorf("no tracepoint %s in this kernel: its socket states cannot be traced (--no-states shows the packets alone)", stateTracepoint)
+		return nil, Refused{fmt.Errorf("no tracepoint %s in this kernel: its socket states cannot be traced (--no-states shows the packets alone)", stateTracepoint)}
 	}
 	if dev.index != 0 && len(c.Netns) == 0 {
 		c.Netns = []uint32{dev.netns}
@@ -72,7 +79,7 @@ func Open(c Config) (*Source, error) {
 	}
 	coll, refusals, err := loadFor(&c, f, dev)
 	if err != nil {
-		return nil, err
+		return nil, Refused{err}
 	}
 	s := &Source{coll: coll, refusals: refusals, wait: busyWait, notes: append(f.notes(&c, dev), dev.notes()...), link: dev.link()}
 	s.decode = decoder{
@@ -81,7 +88,7 @@ func Open(c Config) (*Source, error) {
 		resets:  f.names("sk_rst_reason", resetPrefix),
 	}
 	if err := s.start(&c, dev); err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, Refused{errors.Join(err, s.Close())}
 	}
 	f.spec, f.types = nil, nil
 	debug.FreeOSMemory() // some 10 MiB of the kernel's type information have served
