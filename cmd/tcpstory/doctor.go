@@ -56,7 +56,7 @@ The exit status is 1 if nothing can be traced, else 0, whatever else is missing.
 `
 
 func cgroupFinding(names *host.Names) kernel.Finding {
-	f := kernel.Finding{Group: kernel.GroupHost, Name: "cgroup2", What: "paths of cgroups, containers, --cgroup"}
+	f := kernel.Finding{Group: kernel.GroupHost, Name: "cgroup2", What: "cgroups' paths, containers"}
 	root, err := names.CgroupRoot()
 	if err != nil {
 		f.Mark, f.Lack, f.Reason = kernel.Lacks, "a socket's cgroup is a number without a path", err.Error()
@@ -69,7 +69,7 @@ func cgroupFinding(names *host.Names) kernel.Finding {
 
 // namespaceFinding enters every network namespace that is to be found.
 func namespaceFinding(names *host.Names) kernel.Finding {
-	f := kernel.Finding{Group: kernel.GroupHost, Name: "network namespaces", What: "connections older than the trace"}
+	f := kernel.Finding{Group: kernel.GroupHost, Name: "network namespaces", What: "older connections"}
 	found, denied, err := names.Namespaces()
 	closed := 0
 	for _, ns := range found {
@@ -78,10 +78,10 @@ func namespaceFinding(names *host.Names) kernel.Finding {
 			err = refused
 		}
 	}
-	f.Found = fmt.Sprintf("%d, %d of them can be entered", len(found), len(found)-closed)
+	f.Found = fmt.Sprintf("%d of %d can be entered", len(found)-closed, len(found))
 	if denied > 0 {
 		f.Mark = kernel.Unknown
-		f.Found += fmt.Sprintf("; %d processes may not be looked at, which may live in others", denied)
+		f.Reason = fmt.Sprintf("%d of the processes may not be looked at, and may live in others", denied)
 	}
 	if err != nil {
 		f.Mark, f.Lack = kernel.Lacks, "elsewhere, connections are not known before they do something"
@@ -109,9 +109,9 @@ func (e *env) writeReport(r *kernel.Report) error {
 func (e *env) showReport(r *kernel.Report) error {
 	text := fmt.Appendf(nil, "Linux %s: ", r.Release)
 	if r.Err != nil {
-		text = fmt.Appendf(text, "nothing can be traced: %s.\n", oneLine(r.Err))
+		text = fmt.Appendf(text, "nothing can be traced:\n%s.\n", oneLine(r.Err))
 	} else {
-		text = fmt.Appendf(text, "tracing works, and started in %.2f s. %s\n", r.Start.Seconds(), lacking(r.Findings))
+		text = fmt.Appendf(text, "tracing works, and started in %.2f s.\n%s\n", r.Start.Seconds(), lacking(r.Findings))
 	}
 	var checks []render.Check
 	for i := range r.Findings {

@@ -25,7 +25,7 @@ var abilities = []ability{
 		lack: "kfree_skb gives no reason before 5.17: drops are not told from ordinary frees and are left out"},
 	{name: "receiver of drops", program: traceProgDrop, since: "6.11",
 		has: func(f *features) bool { return f.dropSock }, asked: wantsStates,
-		what: "drops without a reason, by the socket that they were meant for",
+		what: "drops without a reason, by their receiver",
 		lack: "kfree_skb does not name the receiving socket before 6.11: drops without a reason (NOT_SPECIFIED) are left out"},
 	{name: "reasons of resets", program: traceProgSendReset, since: "6.10",
 		has: func(f *features) bool { return f.resetReason }, asked: wantsStates,

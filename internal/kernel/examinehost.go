@@ -34,7 +34,7 @@ var rights = []right{
 	{bit: unix.CAP_NET_RAW, name: "CAP_NET_RAW",
 		what: "packet sockets", lack: "-i on a VLAN, bond, bridge and the like captures nothing"},
 	{bit: unix.CAP_SYS_RESOURCE, name: "CAP_SYS_RESOURCE", unnecessary: fitsMemory,
-		what: "locked memory for BPF maps, before 5.11", lack: "maps may not fit the limit on locked memory"},
+		what: "memory for BPF maps, before 5.11", lack: "maps may not fit the limit on locked memory"},
 }
 
 // rightsFindings asks which of them this process has.
@@ -128,8 +128,8 @@ func clockFinding() Finding {
 	var c clock
 	width := c.measure()
 	return Finding{
-		Group: GroupHost, Name: "clock", What: "wall time of kernel events",
-		Found: fmt.Sprintf("monotonic + %.6f s, to %v", float64(c.offset)/1e9, time.Duration(width/2+1)),
+		Group: GroupHost, Name: "clock", What: "event times",
+		Found: fmt.Sprintf("monotonic + %.3f s ±%v", float64(c.offset)/1e9, time.Duration(width/2+1)),
 	}
 }
 
@@ -137,7 +137,7 @@ func clockFinding() Finding {
 // kernel.bpf_stats_enabled or some process (BPF_ENABLE_STATS) may ask for: it
 // runs a program of two instructions.
 func statsFinding() Finding {
-	f := Finding{Group: GroupHost, Name: "BPF statistics", What: "timing of every BPF program's runs", Found: "off"}
+	f := Finding{Group: GroupHost, Name: "BPF statistics", What: "timing of every BPF program", Found: "off"}
 	counted, err := countsRuns()
 	switch {
 	case err != nil:

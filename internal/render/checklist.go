@@ -74,7 +74,11 @@ func AppendChecklist(dst []byte, checks []Check, o ChecklistOptions) ([]byte, er
 		return dst, fmt.Errorf("make a table: %w", err)
 	}
 	for line := range strings.Lines(out.String()) {
-		dst = append(append(dst, strings.TrimRight(line, " \n")...), '\n')
+		line = strings.TrimRight(line, " \n")
+		if o.Color {
+			line = painted(line)
+		}
+		dst = append(append(dst, line...), '\n')
 	}
 	return dst, nil
 }
@@ -84,24 +88,38 @@ func checkRows(checks []Check, o ChecklistOptions) (rows [][]string) {
 	for _, c := range checks {
 		if c.Group != group {
 			group = c.Group
-			rows = append(rows, []string{"", "", ""}, []string{"", o.in(styleBold, strings.ToUpper(group)), ""})
+			rows = append(rows, []string{"", "", ""}, []string{"", strings.ToUpper(group), ""})
 		}
 		m := marks[c.Verdict]
 		sign := m.ascii
 		if o.Unicode {
 			sign = m.sign
 		}
-		rows = append(rows, []string{o.in(m.style, sign), c.Name, c.Text})
+		rows = append(rows, []string{sign, c.Name, c.Text})
 		for _, n := range c.Notes {
-			rows = append(rows, []string{"", o.in(styleDim, "  "+n.Word), n.Text})
+			rows = append(rows, []string{"", "  " + n.Word, n.Text})
 		}
 	}
 	return rows
 }
 
-func (o *ChecklistOptions) in(s style, text string) string {
-	if !o.Color {
-		return text
+// painted colours a line of the table by what stands where: a sign at the edge, a
+// heading below the names, a note's word two columns on.
+func painted(line string) string {
+	for _, m := range marks {
+		for _, sign := range []string{m.sign, m.ascii} {
+			if rest, ok := strings.CutPrefix(line, sign+" "); ok {
+				return string(m.style) + sign + string(stylePlain) + " " + rest
+			}
+		}
 	}
-	return string(s) + text + string(stylePlain)
+	indented := strings.TrimLeft(line, " ")
+	word, rest, _ := strings.Cut(indented, " ")
+	switch indent := line[:len(line)-len(indented)]; len(indent) {
+	case len("? "):
+		return indent + string(styleBold) + indented + string(stylePlain)
+	case len("?   "):
+		return indent + string(styleDim) + word + string(stylePlain) + " " + rest
+	}
+	return line
 }
