@@ -17,7 +17,6 @@ static __always_inline void fill_socket(struct event *e, struct sock *sk, __u32 
 	fill_tuple_direct(e, sk);
 	e->sport = local_port(sk, e->sport);
 	e->newstate = sk->__sk_common.skc_state;
-	e->cgroup = quick_cgroup_of(sk);
 }
 
 /* claims notes that the current process uses the socket; false: neither it nor the one before was asked for. */
@@ -82,6 +81,7 @@ static __always_inline int acts(struct sock *sk, __u8 via)
 		return 0;
 	}
 	fill_socket(e, sk, netns, cookie);
+	e->cgroup = quick_cgroup_of(sk);
 	e->detail = via;
 	fill_task(e);
 	choose_flow(e);
