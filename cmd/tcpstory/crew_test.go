@@ -16,7 +16,7 @@ import (
 // Each case makes so many connections; TCPSTORY_LONG makes more.
 const (
 	crewConns      = 2000
-	crewLongFactor = 10
+	crewLongFactor = 4
 )
 
 // TestOwners: no event ever names a wrong process, and hardly an end is unknown,
