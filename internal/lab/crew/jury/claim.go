@@ -63,5 +63,5 @@ var vias = map[string][]Act{
 	"read":     {Read},
 	"write":    {Write},
 	"shutdown": {Shutdown},
-	"close":    {Close, Exit},
+	"close":    {Shutdown, Close, Exit},
 }

@@ -51,7 +51,7 @@ struct play {
 };
 
 struct options {
-	const char *role, *name, *addr, *self, *truth, *one;
+	const char *role, *name, *addr, *self, *truth, *one, *since;
 	char **argv;
 	unsigned port, workers, hold, patience, count, inflight, plays;
 	struct play play[PLAYS];
@@ -92,7 +92,7 @@ void open_truth(void);
 uint64_t now(void);
 struct record *begin(enum act act, const struct conn *c);
 int done(struct record *r, int result);
-void learn_name(void);
+void learn_name(uint64_t since);
 void name_process(const char *base, int index);
 void held_since(const struct conn *c, uint64_t since);
 void gone(pid_t pid);

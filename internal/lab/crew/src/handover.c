@@ -149,7 +149,7 @@ enum fate over_fork(struct worker *w, struct conn *c)
 
 	must(pid >= 0, "fork");
 	if (pid == 0) {
-		learn_name();
+		learn_name(before);
 		if (c->fd >= 0)
 			keep_only(w, c, before);
 		c->step++;

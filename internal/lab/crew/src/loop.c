@@ -171,6 +171,7 @@ void work(struct worker *w)
 /* run_child runs a worker in a process of its own, which ends with it. */
 void run_child(void (*run)(struct worker *), struct worker *w)
 {
+	uint64_t before = now();
 	pid_t parent = getpid(), pid = fork();
 
 	must(pid >= 0, "fork");
@@ -179,7 +180,7 @@ void run_child(void (*run)(struct worker *), struct worker *w)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
-	learn_name();
+	learn_name(before);
 	run(w);
 	_exit(0);
 }

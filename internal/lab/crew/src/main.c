@@ -21,6 +21,7 @@ static const struct {
 	{ "addr", &opt.addr, NULL },
 	{ "truth", &opt.truth, NULL },	    /* the log's file */
 	{ "one", &opt.one, NULL },	    /* see one.c */
+	{ "since", &opt.since, NULL },	    /* when the program was executed anew */
 	{ "port", NULL, &opt.port },	    /* of the first play */
 	{ "workers", NULL, &opt.workers },  /* processes or threads */
 	{ "hold", NULL, &opt.hold },	    /* how long step h takes, ms */
@@ -92,7 +93,7 @@ int main(int argc, char **argv)
 	sigaddset(&only, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &only, NULL);
 	open_truth();
-	learn_name();
+	learn_name(opt.since ? strtoull(opt.since, NULL, 10) : now());
 	play_role();
 	return 0;
 }

@@ -16,17 +16,19 @@ static bool executes(void)
 	return strstr(opt.role, "exec");
 }
 
-/* execute starts the program anew for this connection: "one=FD,PLAY,STEP". */
+/* execute starts the program anew for this connection: "one=FD,SERVER,PLAY,STEP". */
 static void execute(const struct conn *c)
 {
 	const struct play *p = &opt.play[c->play];
-	char one[64], *argv[64];
+	char one[64], since[32], *argv[64];
 	int n = 0;
 
 	snprintf(one, sizeof(one), "one=%d,%d,%d,%d", c->fd, c->server, c->play, (int)(c->step - (c->server ? p->server : p->client)));
-	for (char **a = opt.argv; *a && n < 62; a++)
+	for (char **a = opt.argv; *a && n < 61; a++)
 		argv[n++] = *a;
 	argv[n++] = one;
+	snprintf(since, sizeof(since), "since=%llu", (unsigned long long)now());
+	argv[n++] = since;
 	argv[n] = NULL;
 	must(c->fd < 0 || fcntl(c->fd, F_SETFD, 0) == 0, "keep a socket open over exec");
 	execv(opt.self, argv);

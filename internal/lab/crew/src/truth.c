@@ -75,11 +75,15 @@ int done(struct record *r, int result)
 	return result;
 }
 
-/* learn_name writes down the name that fork or exec has given. */
-void learn_name(void)
+/* learn_name writes down the name that fork or exec has given since then. */
+void learn_name(uint64_t since)
 {
+	struct record *r;
+
 	prctl(PR_GET_NAME, comm);
-	done(begin(ACT_NAME, NULL), 0);
+	r = begin(ACT_NAME, NULL);
+	r->from = since;
+	done(r, 0);
 }
 
 /* name_process names the calling process, and its only thread; index -1: by base alone. */
