@@ -17,7 +17,6 @@ static __always_inline void fill_socket(struct event *e, struct sock *sk, __u32 
 	fill_tuple_direct(e, sk);
 	e->sport = local_port(sk, e->sport);
 	e->newstate = sk->__sk_common.skc_state;
-	e->cgroup = quick_cgroup_of(sk);
 }
 
 /* claims notes that the current process uses the socket; false: neither it nor the one before was asked for. */
@@ -45,13 +44,14 @@ static __always_inline void disclaim(__u64 cookie)
 
 /*
  * is_layered: a protocol on top (kTLS, sockmap, kcm) also reads when a segment
- * arrives, on top of anybody; the socket's writes and its descriptor tell instead.
+ * arrives, on top of anybody, and a sockmap writes what was sent to another
+ * socket; the descriptor tells instead.
  */
-static __always_inline bool is_layered(struct sock *sk)
+static __always_inline bool is_layered(struct sock *sk, __u8 via)
 {
 	struct inet_connection_sock *icsk = (void *)sk;
 
-	return sk->sk_user_data || BPF_CORE_READ(icsk, icsk_ulp_ops);
+	return sk->sk_user_data || (via == VIA_READ && BPF_CORE_READ(icsk, icsk_ulp_ops));
 }
 
 /* acts: the current process has acted on the socket; it is told when that is news. */
@@ -71,7 +71,7 @@ static __always_inline int acts(struct sock *sk, __u8 via)
 		return 0;
 	if (cgroup_count && !in_cgroup(sk))
 		return 0;
-	if (via == VIA_READ && is_layered(sk))
+	if (via != VIA_CLOSE && is_layered(sk, via))
 		return 0;
 	cookie = cookie_of(sk);
 	if (!claims(cookie, pid))
@@ -82,6 +82,7 @@ static __always_inline int acts(struct sock *sk, __u8 via)
 		return 0;
 	}
 	fill_socket(e, sk, netns, cookie);
+	e->cgroup = quick_cgroup_of(sk);
 	e->detail = via;
 	fill_task(e);
 	choose_flow(e);

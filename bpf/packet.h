@@ -453,6 +453,13 @@ static __always_inline int packet(struct sk_buff *skb, struct net_device *dev, c
 SEC("tp_btf/net_dev_start_xmit")
 int BPF_PROG(packet_out, struct sk_buff *skb, struct net_device *dev)
 {
+	struct sock *sk;
+
+	if (!show_packets) { /* then only the port of a connection being opened is news */
+		sk = skb->sk;
+		if (!sk || sk->__sk_common.skc_state != TCP_SYN_SENT)
+			return 0;
+	}
 	return packet(skb, dev, false);
 }
 

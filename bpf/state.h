@@ -63,16 +63,26 @@ static __always_inline void established(struct event *e, struct sock *sk)
 	e->peer_isn = tp->rcv_nxt;
 }
 
+/* is_birth: a socket's cgroup is told once, by the transitions that its life begins with. */
+static __always_inline bool is_birth(int newstate)
+{
+	return newstate == TCP_SYN_SENT || newstate == TCP_LISTEN || newstate == TCP_SYN_RECV;
+}
+
 /* emit_state writes one transition; time 0 is now. */
 static __always_inline void emit_state(struct sock *sk, int oldstate, int newstate, __u32 netns, __u64 time)
 {
-	__u32 pid = bpf_get_current_pid_tgid() >> 32;
-	bool process = acts_in_process(sk, oldstate, newstate) && is_user(pid);
+	bool process = acts_in_process(sk, oldstate, newstate);
 	__u64 cookie = cookie_of(sk);
 	struct event *e;
+	__u32 pid = 0;
 
 	if (cgroup_count && !in_cgroup(sk))
 		return;
+	if (process) {
+		pid = bpf_get_current_pid_tgid() >> 32;
+		process = is_user(pid);
+	}
 	if (process ? !claims(cookie, pid) : is_anothers(cookie))
 		return;
 	e = process ? reserve(EV_STATE, EVENT_NAME) : reserve(EV_STATE, EVENT_TUPLE);
@@ -84,6 +94,8 @@ static __always_inline void emit_state(struct sock *sk, int oldstate, int newsta
 	e->oldstate = oldstate;
 	e->newstate = newstate;
 	e->err = sk->sk_err;
+	if (cgroup_count || is_birth(newstate))
+		e->cgroup = quick_cgroup_of(sk);
 	if (newstate == TCP_ESTABLISHED) {
 		established(e, sk);
 		choose_flow(e);

@@ -9,6 +9,7 @@ import (
 
 	"tcpstory/internal/capture"
 	"tcpstory/internal/conn"
+	"tcpstory/internal/host"
 	"tcpstory/internal/kernel"
 	"tcpstory/internal/tcp"
 	"tcpstory/internal/timeline"
@@ -42,7 +43,9 @@ func traceLive(ctx context.Context, e *env, o *options) error {
 	if err != nil {
 		return err
 	}
-	config, err := liveConfig(o, sel)
+	names := host.New()
+	defer names.Close()
+	config, err := liveConfig(o, sel, names)
 	if err != nil {
 		return err
 	}
@@ -62,7 +65,7 @@ func traceLive(ctx context.Context, e *env, o *options) error {
 	stop := context.AfterFunc(ctx, func() { _ = source.Stop() })
 	defer stop()
 	s := newStory(o, sel, out)
-	err = errors.Join(s.follow(source), source.Close(), out.close())
+	err = errors.Join(s.follow(&named{Source: source, names: names}), source.Close(), out.close())
 	if quietly(err) {
 		return nil
 	}
@@ -80,7 +83,7 @@ func (e *env) announce(o *options, notes []string) {
 }
 
 // liveConfig says what the kernel side has to do for this command line.
-func liveConfig(o *options, sel *selection) (kernel.Config, error) {
+func liveConfig(o *options, sel *selection, names *host.Names) (kernel.Config, error) {
 	dir := directions[o.direction]
 	c := kernel.Config{
 		States: !o.noStates && o.write == "", Packets: !o.noPackets,
@@ -94,7 +97,7 @@ func liveConfig(o *options, sel *selection) (kernel.Config, error) {
 	if o.device != anyDevice {
 		c.Device = o.device
 	}
-	if err := o.choose(&c); err != nil {
+	if err := o.choose(&c, names); err != nil {
 		return c, err
 	}
 	for _, name := range o.netns {
@@ -110,6 +113,12 @@ func liveConfig(o *options, sel *selection) (kernel.Config, error) {
 			return c, err
 		}
 		c.Netns = append(c.Netns, inum)
+	}
+	if c.States {
+		var err error
+		if c.Enter, err = entrances(names, c.Netns); err != nil {
+			return c, err
+		}
 	}
 	return c, nil
 }

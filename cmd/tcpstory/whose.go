@@ -3,9 +3,9 @@ package main
 import (
 	"fmt"
 	"slices"
-	"syscall"
 
 	"tcpstory/internal/conn"
+	"tcpstory/internal/host"
 	"tcpstory/internal/kernel"
 )
 
@@ -13,7 +13,7 @@ import (
 const commLen = 15
 
 // choose tells the kernel side which processes and cgroups are asked for.
-func (o *options) choose(c *kernel.Config) error {
+func (o *options) choose(c *kernel.Config, names *host.Names) error {
 	for _, pid := range o.pids {
 		if pid == 0 || pid > 1<<22 { // PID_MAX_LIMIT
 			return usageError{fmt.Errorf("-p %d: no such process can be", pid)}
@@ -25,7 +25,7 @@ func (o *options) choose(c *kernel.Config) error {
 	}
 	c.Comms = o.comms
 	for _, path := range o.cgroups {
-		id, err := cgroupID(path)
+		id, err := names.CgroupID(path)
 		if err != nil {
 			return fmt.Errorf("--cgroup %s: %w", path, err)
 		}
@@ -49,12 +49,4 @@ func (o *options) whose() func(*conn.Conn) bool {
 		return !byProcess || c.Task.Known() &&
 			(slices.Contains(o.pids, uint(c.Task.PID)) || slices.Contains(o.comms, string(c.Task.Name())))
 	}
-}
-
-func cgroupID(path string) (uint64, error) {
-	var st syscall.Stat_t
-	if err := syscall.Stat(path, &st); err != nil {
-		return 0, err
-	}
-	return st.Ino, nil
 }

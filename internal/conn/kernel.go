@@ -17,7 +17,7 @@ func (t *Table) kernel(s *Step) {
 		return
 	}
 	t.touch(c, ev.Time)
-	t.learnProcess(c, ev)
+	news := t.learnProcess(c, ev)
 	switch {
 	case ev.Kind == tcp.KindState:
 		t.transition(s, c)
@@ -27,12 +27,7 @@ func (t *Table) kernel(s *Step) {
 		c.State = ev.New
 	}
 	s.Conn, s.Flow = c, c.Flow
-	s.Selected = t.selects(c) && (t.opt.TellOlder || !isPast(ev, c))
-}
-
-// isPast reports an event of the walk over what exists: it tells nothing new.
-func isPast(ev *tcp.Event, c *Conn) bool {
-	return ev.Kind == tcp.KindSocket || ev.Kind == tcp.KindOwner && ev.Via == tcp.ViaHeld && c.Number == 0
+	s.Selected = t.selects(c) && (news || t.opt.TellOlder)
 }
 
 // socketOf finds or makes the connection of a kernel event; nil if the event does

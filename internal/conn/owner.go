@@ -7,18 +7,29 @@ import (
 )
 
 // learnProcess keeps whose socket it is. Whoever acts on it is its user from then
-// on; who merely holds it open is so only while nobody has acted.
-func (t *Table) learnProcess(c *Conn, ev *tcp.Event) {
+// on; who merely holds it open is so only while nobody has acted. It reports
+// whether the event is news: not so what is only said to exist, nor an owner who
+// was known as such.
+func (t *Table) learnProcess(c *Conn, ev *tcp.Event) (news bool) {
 	if ev.Cgroup != 0 && ev.Cgroup != c.Cgroup {
 		c.Cgroup, c.Home = ev.Cgroup, at(t.places.cgroups, ev.Cgroup)
 	}
+	switch ev.Kind {
+	case tcp.KindSocket:
+		return false
+	case tcp.KindOwner:
+		news = c.Task.PID != ev.Task.PID && !(c.Older && ev.Via == tcp.ViaHeld)
+	default:
+		news = true
+	}
 	if !ev.Task.Known() || ev.Via == tcp.ViaHeld && c.Task.Known() {
-		return
+		return news
 	}
 	c.Task, c.Via = ev.Task, ev.Via
 	if !c.Opener.Known() {
 		c.Opener = ev.Task
 	}
+	return news
 }
 
 // existed takes in a socket that was there when the trace began.

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"slices"
+	"time"
+
+	"tcpstory/internal/host"
+	"tcpstory/internal/kernel"
+	"tcpstory/internal/tcp"
+)
+
+// named is a source that tells what namespaces and cgroups are called, as
+// KindPlace events, before the first event from there.
+type named struct {
+	*kernel.Source
+	names   *host.Names
+	netns   lookups[uint32]
+	cgroups lookups[uint64]
+
+	places []tcp.Event // to be told before held
+	held   tcp.Event
+	waits  bool
+}
+
+// nameAgain is after how long a number that had no name is looked up once more: a
+// namespace may be named, a container's files be written after its first packet.
+const nameAgain = time.Second
+
+// mostLookups is how many numbers are remembered as looked up.
+const mostLookups = 1 << 12
+
+// lookups remembers which numbers have been looked up, and when again.
+type lookups[K comparable] struct {
+	last K // most events come from where the one before came
+	next int64
+	due  map[K]int64
+}
+
+// never is when a name that was found is looked for again.
+const never = int64(1<<63 - 1)
+
+// isDue reports whether k is to be looked up now.
+func (l *lookups[K]) isDue(k K, now int64) bool {
+	var unknown K
+	if k == unknown || k == l.last && now < l.next {
+		return false
+	}
+	l.last, l.next = k, l.due[k]
+	return now >= l.next
+}
+
+// put notes the outcome of looking k up.
+func (l *lookups[K]) put(k K, now int64, found bool) {
+	if l.due == nil || len(l.due) >= mostLookups {
+		l.due = map[K]int64{}
+	}
+	l.last, l.next = k, now+int64(nameAgain)
+	if found {
+		l.next = never
+	}
+	l.due[k] = l.next
+}
+
+// Read implements source.
+func (n *named) Read(ev *tcp.Event) error {
+	if len(n.places) > 0 {
+		*ev, n.places = n.places[0], n.places[1:]
+		return nil
+	}
+	if n.waits {
+		n.waits = false
+		*ev = n.held
+		return nil
+	}
+	if err := n.Source.Read(ev); err != nil {
+		return err
+	}
+	n.look(ev)
+	if len(n.places) == 0 {
+		return nil
+	}
+	n.held, n.waits = *ev, true
+	return n.Read(ev)
+}
+
+// look looks up what ev's numbers are called, where that is due.
+func (n *named) look(ev *tcp.Event) {
+	if n.netns.isDue(ev.Netns, ev.Time) {
+		name := n.names.Netns(ev.Netns)
+		n.netns.put(ev.Netns, ev.Time, name != "" || n.names.IsHost(ev.Netns))
+		if name != "" {
+			n.places = append(n.places, tcp.Event{Kind: tcp.KindPlace, Time: ev.Time, Netns: ev.Netns, Place: &tcp.Place{Name: name}})
+		}
+	}
+	if n.cgroups.isDue(ev.Cgroup, ev.Time) {
+		c := n.names.Cgroup(ev.Cgroup)
+		n.cgroups.put(ev.Cgroup, ev.Time, c.Path != "" && (c.Container == "" || c.Name != ""))
+		if c.Path != "" {
+			n.places = append(n.places, tcp.Event{Kind: tcp.KindPlace, Time: ev.Time, Cgroup: ev.Cgroup,
+				Place: &tcp.Place{Name: c.Name, Path: c.Path, Container: c.Container, Runtime: c.Runtime}})
+		}
+	}
+}
+
+// entrances are the network namespaces whose sockets are looked at when the trace
+// begins: those asked for, or all that are found.
+func entrances(names *host.Names, wanted []uint32) ([]kernel.Entrance, error) {
+	found, _, err := names.Namespaces()
+	if err != nil {
+		return nil, err
+	}
+	var enter []kernel.Entrance
+	for _, ns := range found {
+		if len(wanted) == 0 || slices.Contains(wanted, ns.Inode) {
+			enter = append(enter, ns.Do)
+		}
+	}
+	return enter, nil
+}
