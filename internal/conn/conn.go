@@ -69,8 +69,11 @@ type Conn struct {
 	minisock bool // the kernel has handed the connection to a timewait minisock
 	waits    bool // that is in TIME_WAIT, as was told
 
-	synSeq  uint32 // initial sequence number, when haveSyn
-	haveSyn bool
+	iss, irs start  // where the numbers of what it sends, and receives, begin
+	settled  bool   // the kernel has said so
+	stamp    uint32 // time stamp (TSval) on the SYN that it sent last; 0 none
+	guessed  bool   // it is the caller, and its Peer is not certain
+	suitor   *Conn  // who was reached by a SYN with its number, and may be its other end
 
 	verdict verdict
 	tuple   node // Flow's place in the index
