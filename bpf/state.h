@@ -75,7 +75,7 @@ static __always_inline void emit_state(struct sock *sk, int oldstate, int newsta
 	e->oldstate = oldstate;
 	e->newstate = newstate;
 	e->err = sk->sk_err;
-	if (newstate == TCP_ESTABLISHED)
+	if (newstate == TCP_ESTABLISHED || time) /* a child kept back is complete by now */
 		established(e, sk);
 	else if (newstate == TCP_CLOSE && (oldstate == TCP_FIN_WAIT2 || oldstate == TCP_CLOSING))
 		e->detail = minisock_state(sk, e->cookie);
