@@ -121,6 +121,15 @@ func (c *Conn) receives(s *tcp.Segment) { c.in.send(s); c.out.ack(s) }
 // gone reports whether the socket has ended: c is only kept for late packets.
 func (c *Conn) gone() bool { return c.Closed != 0 }
 
+// OtherView returns the tuple that the other end has, from its side, and whether
+// it is another than c's: then addresses are translated between the two.
+func (c *Conn) OtherView() (f tcp.Flow, differs bool) {
+	if c.Peer == nil || !complete(c.Flow) || !complete(c.Peer.Flow) {
+		return f, false
+	}
+	return c.Peer.Flow, c.Peer.Flow != c.Flow.Reverse()
+}
+
 // learnRole takes a role as a fact; the first one stands.
 func (c *Conn) learnRole(r Role) {
 	if c.Role != RoleUnknown || r == RoleUnknown {
