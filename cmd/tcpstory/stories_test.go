@@ -254,7 +254,7 @@ func (v *verdict) passages() {
 		}
 	}
 	for _, ev := range v.of.passing {
-		if passed += v.of.word(&ev) + " "; ev.Conn != v.of.events[len(v.of.events)-2].Conn {
+		if passed += v.of.word(&ev) + " "; ev.Conn != v.of.at(lab.Client, tcp.KindState)[0].Conn {
 			v.errs("event %d on the way is of conversation %d", ev.Seq, ev.Conn)
 		}
 	}
