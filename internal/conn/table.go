@@ -79,10 +79,13 @@ type Table struct {
 	ended list // closed, the first closed first
 	free  *Conn
 
-	lookout   lookout
-	places    places
+	lookout lookout
+	places  places
+	callers callers
+
 	step      Step
 	numbered  uint64
+	united    uint64 // numbers that turned out to be another conversation's
 	forgotten uint64
 }
 
@@ -124,7 +127,7 @@ func (t *Table) isAskedFor(s *Step) bool {
 }
 
 // Numbered returns how many conversations have been given a number.
-func (t *Table) Numbered() uint64 { return t.numbered }
+func (t *Table) Numbered() uint64 { return t.numbered - t.united }
 
 // Len returns how many connections the table holds, ended ones included.
 func (t *Table) Len() int { return t.live.n + t.loose.n + t.ended.n }

@@ -127,6 +127,20 @@ type traceFrame struct {
 	Data [4160]uint8
 }
 
+type traceHeld struct {
+	_    structs.HostLayout
+	E    traceEvent
+	Data [256]uint8
+}
+
+type traceHeldKey struct {
+	_     structs.HostLayout
+	Netns uint32
+	Seq   uint32
+	From  uint16
+	To    uint16
+}
+
 type traceNotes struct {
 	_         structs.HostLayout
 	Count     uint32
@@ -147,6 +161,7 @@ const (
 	traceMapDevices               = "devices"
 	traceMapEvents                = "events"
 	traceMapFrames                = "frames"
+	traceMapHeld                  = "held"
 	traceMapOwners                = "owners"
 	traceMapTold                  = "told"
 	traceProgConnect4Failed       = "connect4_failed"
@@ -284,6 +299,7 @@ type traceMapSpecs struct {
 	Devices     *ebpf.MapSpec `ebpf:"devices"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
 	Frames      *ebpf.MapSpec `ebpf:"frames"`
+	Held        *ebpf.MapSpec `ebpf:"held"`
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
 	Told        *ebpf.MapSpec `ebpf:"told"`
 }
@@ -361,6 +377,7 @@ type traceMaps struct {
 	Devices     *ebpf.Map `ebpf:"devices"`
 	Events      *ebpf.Map `ebpf:"events"`
 	Frames      *ebpf.Map `ebpf:"frames"`
+	Held        *ebpf.Map `ebpf:"held"`
 	Owners      *ebpf.Map `ebpf:"owners"`
 	Told        *ebpf.Map `ebpf:"told"`
 }
@@ -373,6 +390,7 @@ func (m *traceMaps) Close() error {
 		m.Devices,
 		m.Events,
 		m.Frames,
+		m.Held,
 		m.Owners,
 		m.Told,
 	)
