@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -113,6 +114,26 @@ func refusalsAgree(t *testing.T, r *report) {
 		}
 		if strings.Contains(strings.Join(quiet.err.text(), "\n"), name) {
 			t.Errorf("said without -v: %q", quiet.err.text())
+		}
+	}
+}
+
+// TestDoctorIsDocumented: doc/OUTPUT.md has every member of the report.
+func TestDoctorIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../doc/OUTPUT.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _ := tcpstory(here{}, "doctor", "--json").Output()
+	members := regexp.MustCompile(`"(\w+)":`).FindAllSubmatch(out, -1)
+	if len(members) < 10 {
+		t.Fatalf("members %q", members)
+	}
+	_, section, _ := strings.Cut(string(doc), "\n## Doctor\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for _, m := range members {
+		if !strings.Contains(section, "\n| "+string(m[1])+" | ") {
+			t.Errorf("doc/OUTPUT.md does not describe %s", m[1])
 		}
 	}
 }
