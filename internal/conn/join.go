@@ -43,7 +43,7 @@ func (x *callers) add(c *Conn, seq uint32) {
 // for an answer or, where twin is set, is proven to be b's other end; nil: none.
 func (x *callers) find(seq uint32, b *Conn, twin bool) *Conn {
 	for _, e := range x.of(seq) {
-		if e.seq != seq || e.conn == nil || e.conn == b || e.conn.list == nil {
+		if e.seq != seq || e.conn == nil || e.conn == b {
 			continue
 		}
 		syn, _, answered := e.conn.call()
@@ -99,14 +99,12 @@ func (t *Table) handshake(c *Conn, p *tcp.Packet, outgoing bool) {
 		t.reached(c, p.Seq, p.Flow, value)
 	case outgoing:
 		t.reached(c, p.Ack-1, p.Flow.Reverse(), echo)
-	case !c.irs.same(start{p.Seq, true}) && !answer:
-		// not the SYN that began c
 	case !answer:
 		if !t.reached(c, p.Seq, p.Flow, value) && !c.Socket {
 			c.stamp = value
 			t.callers.add(c, p.Seq)
 		}
-	case c.suitor != nil && c.suitor.list != nil && c.twins(c.suitor):
+	case c.suitor != nil && c.twins(c.suitor):
 		t.join(c, c.suitor)
 	}
 }
@@ -152,13 +150,18 @@ func (t *Table) meet(c *Conn, ev *tcp.Event) {
 	if c.Peer != nil && c.Peer.Socket && c.twins(c.Peer) {
 		return
 	}
-	if c.Role != RoleClient || ev.Old == tcp.SynRecv { // the latter: both opened at once
-		if p := t.callers.find(c.irs.seq, c, true); p != nil {
-			t.marry(p, c)
-			return
-		}
+	bothOpen := c.Role == RoleClient && ev.Old == tcp.SynRecv
+	if (c.Role != RoleClient || bothOpen) && t.recall(c) || c.Role == RoleServer {
+		return
 	}
-	if c.Role != RoleServer {
-		t.callers.add(c, c.iss.seq)
+	t.callers.add(c, c.iss.seq)
+}
+
+// recall makes one of c and whoever is proven to have called it.
+func (t *Table) recall(c *Conn) bool {
+	p := t.callers.find(c.irs.seq, c, true)
+	if p != nil {
+		t.marry(p, c)
 	}
+	return p != nil
 }

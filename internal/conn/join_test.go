@@ -3,6 +3,7 @@ package conn_test
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"testing"
 
 	"tcpstory/internal/conn"
@@ -279,12 +280,13 @@ func TestTakesAMistakeBack(t *testing.T) {
 	a.called()
 	a.answers()
 	a.answered()
+	b.answers()
 	a.up()
 	a.accepted(false)
 	b.accepted(false)
 	tab := conn.New(conn.Options{})
 	list, peers := tracked(t, tab, s)
-	if got := numbers(list); fmt.Sprint(got[8:]) != "[1 1 2 2]" {
+	if got := numbers(list); fmt.Sprint(got[6:]) != "[1 2 1 1 1 2 2]" {
 		t.Errorf("conversations %v", got)
 	}
 	if peers[b.v.Cookie] != 0 {
@@ -419,6 +421,137 @@ func TestSameAddressesElsewhere(t *testing.T) {
 	}
 }
 
+// TestStrangersWithTheSameAddresses: where only one end of each of two conversations
+// is on this host, their tuples being each other's reverse joins nothing.
+func TestStrangersWithTheSameAddresses(t *testing.T) {
+	for _, c := range []struct{ packets, told bool }{{true, true}, {false, true}, {false, false}} {
+		s := conntest.New()
+		a, b := talking(s, 1, conntest.Flow(virtualAt, clientAt)), talking(s, 2, conntest.Flow(virtualAt, clientAt))
+		a.opens()
+		if c.packets {
+			a.calls()
+			a.answered()
+		}
+		a.up()
+		if c.packets {
+			b.called()
+			b.answers()
+		}
+		b.accepted(c.told)
+		tab := conn.New(conn.Options{})
+		_, peers := tracked(t, tab, s)
+		if len(peers) != 0 || tab.Numbered() != 2 {
+			t.Errorf("%+v: other ends %v, %d conversations", c, peers, tab.Numbered())
+		}
+	}
+}
+
+// TestOlderIsNoOtherEnd: what existed before the trace cannot have called whom is
+// accepted now; of one whose beginning was missed, the numbers tell.
+func TestOlderIsNoOtherEnd(t *testing.T) {
+	s := conntest.New()
+	older := talking(s, 1, conntest.Flow(virtualAt, clientAt))
+	older.c.Netns = 4026532009
+	s.Kernel(older.c, tcp.KindSocket, conntest.Now(tcp.Established))
+	k := talking(s, 2, conntest.Flow(virtualAt, clientAt))
+	k.accepted(true)
+	_, peers := tracked(t, conn.New(conn.Options{}), s)
+	if len(peers) != 0 {
+		t.Errorf("other ends %v", peers)
+	}
+
+	s = conntest.New()
+	older.Story = s
+	s.State(older.c, tcp.Established, tcp.CloseWait)
+	k = talking(s, 2, conntest.Flow(virtualAt, clientAt))
+	k.opens()
+	k.up()
+	k.accepted(true)
+	_, peers = tracked(t, conn.New(conn.Options{}), s)
+	k.joined(t, peers)
+}
+
+// TestNumbersGoBeforeTheNamespace: of two sockets with the right tuple, one of the
+// own namespace, the one whose SYN it was is the other end.
+func TestNumbersGoBeforeTheNamespace(t *testing.T) {
+	s := conntest.New()
+	near := talking(s, 1, conntest.Flow(virtualAt, clientAt))
+	near.c.Netns = near.v.Netns
+	s.State(near.c, tcp.Established, tcp.CloseWait)
+	k := talking(s, 2, conntest.Flow(virtualAt, clientAt))
+	k.opens()
+	k.calls()
+	k.called()
+	list, _ := tracked(t, conn.New(conn.Options{}), s)
+	wantNumbers(t, list, 1, 2, 2, 2)
+}
+
+// TestAmbiguousIsUnknown: two sockets elsewhere have the right tuple, and nothing
+// is known of their numbers.
+func TestAmbiguousIsUnknown(t *testing.T) {
+	s := conntest.New()
+	a, b := talking(s, 1, conntest.Flow(virtualAt, clientAt)), talking(s, 2, conntest.Flow(virtualAt, clientAt))
+	b.c.Netns = 4026532009
+	for _, x := range []*conntest.Socket{a.c, b.c, a.v} {
+		s.Kernel(x, tcp.KindSocket, conntest.Now(tcp.Established))
+	}
+	_, peers := tracked(t, conn.New(conn.Options{}), s)
+	if len(peers) != 0 {
+		t.Errorf("other ends %v", peers)
+	}
+}
+
+// TestFastOpen: data on the SYN, and an answer before the handshake's end, shift
+// what the kernel takes for the first numbers.
+func TestFastOpen(t *testing.T) {
+	k := talking(conntest.New(), 1, both)
+	k.opens()
+	k.calls()
+	k.called()
+	k.State(k.v, tcp.Listen, tcp.SynRecv)
+	k.Sends(k.v, k.synAck())
+	k.answered()
+	k.State(k.c, tcp.SynSent, tcp.Established, conntest.First(k.iss+301, k.irs+1))
+	k.State(k.v, tcp.SynRecv, tcp.Established, conntest.First(k.irs+501, k.iss+301))
+	list, peers := tracked(t, conn.New(conn.Options{}), k.Story)
+	wantNumbers(t, list, times(8, 1)...)
+	k.joined(t, peers)
+}
+
+// TestAnotherUseOfTheTuple: a SYN that nobody answered is not the child's that was
+// accepted on the same tuple later.
+func TestAnotherUseOfTheTuple(t *testing.T) {
+	s := conntest.New()
+	lost, k := talking(s, 1, destination), talking(s, 2, destination)
+	lost.called()
+	k.accepted(true)
+	list, _ := tracked(t, conn.New(conn.Options{}), s)
+	wantNumbers(t, list, 1, 2, 2)
+}
+
+// TestRequestSocketWithACookie: whoever asks a request socket for its cookie (ss
+// does) has the child inherit it.
+func TestRequestSocketWithACookie(t *testing.T) {
+	k := talking(conntest.New(), 1, destination)
+	k.called()
+	k.Sends(k.v, k.synAck(), conntest.Now(tcp.NewSynRecv))
+	k.accepted(true)
+	list, _ := tracked(t, conn.New(conn.Options{}), k.Story)
+	wantNumbers(t, list, 1, 1, 1, 1)
+}
+
+// TestAnswerToSomebodyElse: a SYN-ACK that does not acknowledge the caller's SYN is
+// not the answer that it waits for.
+func TestAnswerToSomebodyElse(t *testing.T) {
+	k := talking(conntest.New(), 1, both)
+	k.opens()
+	k.calls()
+	k.Gets(k.c, conntest.Header{Flags: conntest.SA, Seq: 5, Ack: k.iss + 1_000_000})
+	k.called()
+	list, _ := tracked(t, conn.New(conn.Options{}), k.Story)
+	wantNumbers(t, list, times(4, 1)...)
+}
+
 // TestBothOpenAtOnce, through translation: each end's SYN reaches the other.
 func TestBothOpenAtOnce(t *testing.T) {
 	s := conntest.New()
@@ -490,6 +623,50 @@ func TestRouterSeesBothSides(t *testing.T) {
 			t.Errorf("%d conversations", tab.Numbered())
 		}
 	}
+}
+
+// TestSightingsOnTheWayAreNoOtherEnds: where packets alone are shown, and those on
+// their way through a router too, the two sockets are each other's other ends.
+func TestSightingsOnTheWayAreNoOtherEnds(t *testing.T) {
+	for _, server := range []tcp.Flow{conntest.Flow(virtualAt, clientAt), both} {
+		for _, sides := range []string{"in", "out", "in out"} {
+			s := conntest.New()
+			k := talking(s, 1, server)
+			in := &conntest.Socket{Netns: 4026532003, Flow: k.c.Flow.Reverse(), Device: "eth0"}
+			out := &conntest.Socket{Netns: 4026532003, Flow: k.v.Flow.Reverse(), Device: "eth1"}
+			k.calls()
+			if strings.Contains(sides, "in") {
+				s.Gets(in, k.syn())
+			}
+			if strings.Contains(sides, "out") {
+				s.Sends(out, k.syn())
+			}
+			k.called()
+			k.answers()
+			k.answered()
+			s.Sends(k.v, conntest.Header{Flags: conntest.PA, Seq: k.irs + 1, Ack: k.iss + 1, Len: 10})
+			list, peers := tracked(t, conn.New(conn.Options{}), s)
+			wantNumbers(t, list, times(len(list), 1)...)
+			k.joined(t, peers)
+		}
+	}
+}
+
+// TestSightingsInMidStream: the same where the trace begins later, without translation.
+func TestSightingsInMidStream(t *testing.T) {
+	s := conntest.New()
+	k := talking(s, 1, conntest.Flow(virtualAt, clientAt))
+	in := &conntest.Socket{Netns: 4026532003, Flow: k.v.Flow, Device: "eth0"}
+	out := &conntest.Socket{Netns: 4026532003, Flow: k.c.Flow, Device: "eth1"}
+	there := conntest.Header{Flags: conntest.PA, Seq: 1, Ack: 1, Len: 10}
+	s.Sends(k.c, there)
+	s.Gets(in, there)
+	s.Sends(out, there)
+	s.Gets(k.v, there)
+	s.Sends(k.v, conntest.Header{Flags: conntest.PA, Seq: 1, Ack: 11, Len: 10})
+	list, peers := tracked(t, conn.New(conn.Options{}), s)
+	wantNumbers(t, list, times(len(list), 1)...)
+	k.joined(t, peers)
 }
 
 // TestPortReuseBehindARouter: the same tuples again and again.

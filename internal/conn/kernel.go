@@ -208,8 +208,8 @@ func (t *Table) replace(older, c *Conn, fresh bool) {
 
 // inherit makes c, a socket, of what its packets have told before.
 func (t *Table) inherit(c, o *Conn) {
-	if c.iss.apart(o.iss) || c.irs.apart(o.irs) {
-		return // those were of another use of the tuple
+	if c.differs(o) {
+		return
 	}
 	c.Number, c.Role, c.Opened = o.Number, o.Role, o.Opened
 	c.out, c.in, c.stamp = o.out, o.in, o.stamp

@@ -54,13 +54,17 @@ func (t *Table) sender(ev *tcp.Event) *Conn {
 		return nil
 	}
 	c := t.byCookie[ev.Cookie]
-	if c == nil {
+	fresh := c == nil
+	if fresh {
 		c = t.create(ev)
 		c.Socket, c.Cookie = true, ev.Cookie
 		t.byCookie[c.Cookie] = c
 		c.learnSyn(&p.Segment, true)
 	}
 	t.learn(c, ev.Flow, false)
+	if fresh && c.irs.known && (c.Peer == nil || !c.Peer.Socket) {
+		t.recall(c)
+	}
 	if c.State == tcp.StateUnknown {
 		c.State = ev.New
 	}

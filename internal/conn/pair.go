@@ -32,12 +32,10 @@ func (t *Table) pair(c *Conn, f tcp.Flow, fresh bool) {
 // couldBe reports whether nothing speaks against p being c's other end.
 func (c *Conn) couldBe(p *Conn, fresh bool) bool {
 	switch {
-	case p == c, !p.free(c), c.strangers(p):
+	case p == c, p.gone(), !p.free(c), c.strangers(p):
 		return false
 	case fresh: // nobody can have heard of c yet; but both may open at once
 		return p.State == tcp.SynSent
-	case p.gone():
-		return c.twins(p)
 	case c.settled && p.Older && !p.iss.known: // c began in the trace, p before
 		return false
 	}

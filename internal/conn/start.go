@@ -73,9 +73,6 @@ func (c *Conn) synStarts(seg *tcp.Segment, outgoing bool) {
 		c.iss.set(seg.Seq)
 		c.irs.learn(seg.Ack - 1)
 	case outgoing:
-		if c.iss.known && c.iss.seq != seg.Seq {
-			c.irs = start{}
-		}
 		c.iss.set(seg.Seq)
 	case !ack:
 		c.irs.learn(seg.Seq)
@@ -89,6 +86,18 @@ func (c *Conn) synStarts(seg *tcp.Segment, outgoing bool) {
 // sends first is what the other receives first, both ways. Address translation
 // leaves these 64 bits alone; the kernel chooses each half at random.
 func (c *Conn) twins(p *Conn) bool { return c.iss.same(p.irs) && c.irs.same(p.iss) }
+
+// differs reports the proof that o, of the same tuple, was another use of it.
+func (c *Conn) differs(o *Conn) bool { return c.iss.apart(o.iss) || c.irs.apart(o.irs) }
+
+// unlike reports the proof that o is no sighting of the same conversation, from
+// this side or from the other.
+func (c *Conn) unlike(o *Conn) bool {
+	if c.Flow == o.Flow {
+		return c.differs(o)
+	}
+	return c.strangers(o)
+}
 
 // strangers reports the proof of the contrary. A SYN proxy, which passes on the
 // client's number and puts its own in place of the server's, leaves one direction

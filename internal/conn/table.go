@@ -157,8 +157,8 @@ func (t *Table) sharedNumber(c *Conn) uint64 {
 	}
 	for _, f := range [...]tcp.Flow{c.Flow, c.Flow.Reverse()} {
 		for n := t.index[keyOf(f)]; n != nil; n = n.next {
-			if n.conn.Number != 0 && !n.conn.gone() {
-				return n.conn.Number
+			if o := n.conn; o.Number != 0 && !o.gone() && !c.unlike(o) {
+				return o.Number
 			}
 		}
 	}

@@ -269,9 +269,9 @@ func TestTranslatedAtTheServer(t *testing.T) {
 	unknown.Cookie = 0
 	s.Sends(&unknown, conntest.Header{Flags: conntest.SA, Seq: 1, Ack: 1001}, wire)
 	s.State(v, tcp.Listen, tcp.SynRecv)
-	s.Sends(v, conntest.Header{Flags: conntest.A, Seq: 2, Ack: 1001}, wire)
 	s.State(v, tcp.SynRecv, tcp.Established)
 	s.Gets(v, conntest.Header{Flags: conntest.A, Seq: 1001, Ack: 2}, conntest.Wire(c.Flow))
+	s.Sends(v, conntest.Header{Flags: conntest.A, Seq: 2, Ack: 1001}, wire)
 	got := apply(t, conn.New(conn.Options{}), s)
 	for _, w := range got[2:] {
 		if w.number != 1 || w.Flow != v.Flow || w.role != conn.RoleServer {
