@@ -12,6 +12,7 @@
 #include "owner.h"
 #include "select.h"
 #include "acts.h"
+#include "timer.h"
 #include "minisock.h"
 #include "state.h"
 #include "frame.h"

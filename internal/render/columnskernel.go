@@ -38,7 +38,9 @@ func (v *Columns) process(s *conn.Step) {
 	if !t.Known() {
 		c.in(styleDim)
 		if t = owner(s); t == nil {
-			c.text("?")
+			if !s.Event.Inferred { // which nobody has done
+				c.text("?")
+			}
 			c.plain()
 			return
 		}
@@ -72,7 +74,9 @@ func (v *Columns) transition(s *conn.Step) {
 	if v.lay.roomy {
 		c.text(" ")
 	}
-	c.in(stateStyle(ev))
+	if !ev.Inferred {
+		c.in(stateStyle(ev))
+	}
 	c.text(v.stateName(ev.New))
 	c.plain()
 	if s.InStateKnown {
@@ -82,15 +86,20 @@ func (v *Columns) transition(s *conn.Step) {
 	if ev.Errno != 0 {
 		v.errno(ev.Errno)
 	}
-	if s.TimeWait {
-		v.timeWait()
-	}
+	v.inferred(s)
 }
 
-// timeWait appends what was inferred and not traced; hence dim.
-func (v *Columns) timeWait() {
+// inferred appends what was not traced; hence dim.
+func (v *Columns) inferred(s *conn.Step) {
 	v.c.in(styleDim)
-	v.c.text("now TIME_WAIT")
+	switch {
+	case s.Event.Inferred:
+		v.c.text("inferred: ")
+		v.c.text(s.From.String())
+	case s.HalfOpen && s.InStateKnown:
+		v.c.text("from the SYN-ACK on")
+	}
+	v.c.text(remains(s))
 	v.c.plain()
 }
 

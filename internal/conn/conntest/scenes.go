@@ -42,7 +42,7 @@ func (s *Story) crosses(from, to *Socket, h Header, with ...Detail) {
 func (s *Story) Handshake(c, v *Socket) {
 	s.State(c, tcp.Close, tcp.SynSent, By(c.Task))
 	s.crosses(c, v, Header{Flags: S, Seq: 1000, Window: 64240, Options: SynOptions})
-	s.crosses(v, c, Header{Flags: SA, Seq: 5000, Ack: 1001, Window: 65160, Options: SynOptions}, Forgotten)
+	s.crosses(v, c, Header{Flags: SA, Seq: 5000, Ack: 1001, Window: 65160, Options: SynOptions}, Request)
 	s.State(c, tcp.SynSent, tcp.Established)
 	s.crosses(c, v, Header{Flags: A, Seq: 1001, Ack: 5001, Window: 502, Options: Stamp})
 	s.State(v, tcp.Listen, tcp.SynRecv)
@@ -67,7 +67,7 @@ func (s *Story) Close(c, v *Socket) {
 	s.State(v, tcp.CloseWait, tcp.LastAck, By(v.Task))
 	s.crosses(v, c, Header{Flags: FA, Seq: 5201, Ack: 1202, Window: 508, Options: Stamp})
 	s.crosses(c, v, Header{Flags: A, Seq: 1202, Ack: 5202, Window: 501, Options: Stamp}, Forgotten)
-	s.State(c, tcp.FinWait2, tcp.Close)
+	s.State(c, tcp.FinWait2, tcp.Close, Left(tcp.TimeWait, time.Minute))
 	s.State(v, tcp.LastAck, tcp.Close)
 }
 
@@ -92,7 +92,7 @@ func Orphan(c, v *Socket) *Story {
 	s.State(v, tcp.Established, tcp.CloseWait)
 	s.crosses(v, c, Header{Flags: A, Seq: 5201, Ack: 1202, Window: 508, Options: Stamp})
 	s.State(c, tcp.FinWait1, tcp.FinWait2)
-	s.State(c, tcp.FinWait2, tcp.Close)
+	s.State(c, tcp.FinWait2, tcp.Close, Left(tcp.FinWait2, time.Minute))
 	s.Wait(3 * time.Second)
 	s.State(v, tcp.CloseWait, tcp.LastAck, By(v.Task))
 	for range 2 {
