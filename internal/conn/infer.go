@@ -74,9 +74,7 @@ func (t *Table) ends(c *Conn, at int64, ground Ground) {
 
 // rests is for c when nothing stands for it any more.
 func (t *Table) rests(c *Conn, at int64) {
-	t.disarm(c)
-	c.stands = false
-	c.unbind()
+	t.vanish(c)
 	if c.gone() {
 		t.ended.append(c)
 	} else if c.Socket {

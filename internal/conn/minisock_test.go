@@ -183,6 +183,11 @@ func TestTimeWaitEndsByReuse(t *testing.T) {
 			crosses(s, nobody(v), c, conntest.Header{Flags: conntest.S, Seq: 5000})
 			crosses(s, nobody(c), v, lastAck, conntest.Forgotten)
 		}, []string{endsByTimer}},
+		"a SYN that is not, and the RST that its answer provokes": {func(s *conntest.Story, c, v *conntest.Socket) {
+			crosses(s, nobody(v), c, conntest.Header{Flags: conntest.S, Seq: 5000})
+			crosses(s, nobody(c), v, lastAck, conntest.Forgotten)
+			crosses(s, nobody(v), c, conntest.Header{Flags: conntest.R, Seq: 5202})
+		}, []string{"#1 unknown TIME_WAIT→CLOSE at 10s after 10s: RST"}},
 		"a child, without packets": {func(s *conntest.Story, c, v *conntest.Socket) {
 			next := *c
 			next.Cookie += 10

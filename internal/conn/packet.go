@@ -43,8 +43,11 @@ func (t *Table) segment(s *Step) {
 // sender finds or makes the connection whose cookie an outgoing packet carries.
 func (t *Table) sender(ev *tcp.Event) *Conn {
 	p := &ev.Packet
-	if ev.Cookie == 0 || p.Dir != tcp.DirOut && !p.Loopback {
+	switch {
+	case p.Dir != tcp.DirOut && !p.Loopback:
 		return nil
+	case ev.Cookie == 0:
+		return t.request(ev)
 	}
 	c := t.byCookie[ev.Cookie]
 	if c == nil {
@@ -55,6 +58,20 @@ func (t *Table) sender(ev *tcp.Event) *Conn {
 	t.learn(c, ev.Flow, false)
 	if c.State == tcp.StateUnknown {
 		c.State = ev.New
+	}
+	return c
+}
+
+// request finds or makes the end of a request socket, which has no cookie, where
+// the wire does not show its tuple; nil: it does, if it is one.
+func (t *Table) request(ev *tcp.Event) *Conn {
+	if ev.New != tcp.NewSynRecv || !complete(ev.Flow) {
+		return nil
+	}
+	c, _ := t.index.find(ev.Netns, ev.Flow)
+	if c == nil || c.gone() {
+		c = t.create(ev)
+		t.learn(c, ev.Flow, false)
 	}
 	return c
 }
@@ -148,7 +165,6 @@ func (t *Table) seen(s *Step, c *Conn) {
 		c.learnSyn(&p.Segment, s.Outgoing)
 	}
 	if s.Outgoing {
-		c.sends(&p.Segment)
 		t.says(c, s.Event)
 		if p.Loopback {
 			t.arrivesAt(t.otherEnd(c, s.Event), s.Event)
@@ -174,6 +190,9 @@ func (t *Table) arrivesAt(c *Conn, ev *tcp.Event) {
 		return
 	}
 	c.receives(&ev.Packet.Segment)
+	if c.before != nil { // it may be for that one still
+		t.arrivesAt(c.before, ev)
+	}
 	switch {
 	case c.isHalfOpen():
 		t.halfHears(c, ev)
@@ -184,12 +203,15 @@ func (t *Table) arrivesAt(c *Conn, ev *tcp.Event) {
 
 // says is for the end that has sent a segment.
 func (t *Table) says(c *Conn, ev *tcp.Event) {
+	c.sends(&ev.Packet.Segment)
 	switch {
 	case t.opt.PacketsOnly:
 	case ev.New == tcp.NewSynRecv && ev.Packet.Flags.Has(tcp.SYN|tcp.ACK):
 		t.synAckLeft(c, ev)
 	case c.stands || c.handed:
 		t.miniSays(c, ev)
+	case c.before != nil:
+		t.says(c.before, ev)
 	}
 }
 

@@ -49,7 +49,7 @@ func (t *Table) changes(c *Conn, ev *tcp.Event, end int64, why Ground) {
 // thrownAway takes back what a segment has changed that came no further than a
 // firewall. Reasons of TCP's own come behind the small sockets.
 func (t *Table) thrownAway(c *Conn, ev *tcp.Event) {
-	if c.undo == 0 || ev.Packet.Dir != tcp.DirIn || ev.Packet.Seq != c.undone || !beforeTCP[ev.Reason] {
+	if !c.stands || c.undo == 0 || ev.Packet.Dir != tcp.DirIn || ev.Packet.Seq != c.undone || !beforeTCP[ev.Reason] {
 		return
 	}
 	why := GroundTimer
@@ -71,13 +71,20 @@ var beforeTCP = map[string]bool{
 // the child of a half-open connection, or a socket that the walk over what exists
 // has met in its minisock, after which the ring tells how it came to that.
 func (t *Table) supersede(c *Conn, now int64) {
-	c.embryo = c.isHalfOpen() && c.Since != 0
+	embryo := c.isHalfOpen() && c.Since != 0
 	if c.isMinisock() {
 		c.Closed, c.Since = 0, 0
 	}
-	t.disarm(c)
-	c.stands = false
+	t.vanish(c)
+	c.embryo = embryo
 	t.touch(c, now)
+}
+
+// vanish forgets what stands for c.
+func (t *Table) vanish(c *Conn) {
+	t.disarm(c)
+	c.unbind()
+	c.small = small{}
 }
 
 // adopt gives c, which has a cookie, what packets alone had told of o.
