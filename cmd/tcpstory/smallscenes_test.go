@@ -244,7 +244,14 @@ var smallScenes = []smallScene{
 		s.many(10, func(c, v int) { s.inTurn(v, c) })
 	}},
 	{"both at once", 7805, false, func(s *stage) {
-		s.many(10, func(c, v int) { s.shutdown(c); s.shutdown(v); s.eof(c); s.eof(v); s.close(c); s.close(v) })
+		s.many(10, func(c, v int) {
+			s.shutdown(c)
+			s.shutdown(v)
+			s.eof(c)
+			s.eof(v)
+			s.close(c)
+			s.close(v)
+		})
 	}},
 	{"orphan, late FIN", 7807, true, func(s *stage) {
 		s.many(5, func(c, v int) { s.close(c); s.wait(300 * time.Millisecond); s.close(v) })

@@ -91,16 +91,19 @@ func (v *Columns) transition(s *conn.Step) {
 
 // inferred appends what was not traced; hence dim.
 func (v *Columns) inferred(s *conn.Step) {
-	v.c.in(styleDim)
+	what, word := "", remains(s)
 	switch {
 	case s.Event.Inferred:
-		v.c.text("inferred: ")
-		v.c.text(s.From.String())
-	case s.HalfOpen && s.InStateKnown:
-		v.c.text("from the SYN-ACK on")
+		what, word = "inferred: ", s.From.String()
+	case s.HalfOpen:
+		word = "from the SYN-ACK on"
 	}
-	v.c.text(remains(s))
-	v.c.plain()
+	if word != "" {
+		v.c.in(styleDim)
+		v.c.text(what)
+		v.c.text(word)
+		v.c.plain()
+	}
 }
 
 // stateName shortens the one long name where there is no room.

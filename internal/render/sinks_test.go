@@ -81,6 +81,8 @@ func stories() []*conntest.Story {
 		at(conntest.Hosts, conntest.Unanswered, 40005),
 		translated(40006), oddities(),
 		at(conntest.SameHost, conntest.Orphan, 40007),
+		at(conntest.Hosts, conntest.GivenUp, 40008),
+		at(conntest.Hosts, conntest.Lasting, 40009),
 	}
 }
 
