@@ -51,16 +51,70 @@ func TestUntracedStatesAreSs(t *testing.T) {
 	with.interrupt()
 	without.interrupt()
 
-	packetScenes := map[uint16]bool{}
-	for _, s := range smallScenes {
-		packetScenes[s.port], packetScenes[s.port+1] = s.packets, s.packets
-	}
 	agrees(t, "with packets", with, samples, comparison{asked: any})
 	agrees(t, "without", without, samples, comparison{
-		late:  1200 * time.Millisecond,
-		asked: func(f tcp.Flow) bool { return !packetScenes[f.Local.Port()] && !packetScenes[f.Remote.Port()] },
+		late: 1200 * time.Millisecond,
+		asked: func(f tcp.Flow) bool {
+			return !slices.ContainsFunc(smallScenes, func(s smallScene) bool { return s.packets && s.isAt(f) })
+		},
 	})
 	inTime(t, with)
+	for _, p := range []*proc{with, without} {
+		neverWaits(t, p, "resets", "time-out")
+	}
+}
+
+// neverWaits wants no TIME_WAIT in scenes that end by a RST or a time-out.
+func neverWaits(t *testing.T, p *proc, scenes ...string) {
+	t.Helper()
+	n := 0
+	for at, list := range courses(t, p) {
+		for _, s := range smallScenes {
+			if !slices.Contains(scenes, s.name) || !s.isAt(at.flow) {
+				continue
+			}
+			for _, c := range list {
+				n++
+				if slices.ContainsFunc(c, func(ch change) bool { return ch.state == tcp.TimeWait }) {
+					t.Errorf("TIME_WAIT after an error: %v", c)
+				}
+			}
+		}
+	}
+	if n < 30 {
+		t.Errorf("only %d connections have failed", n)
+	}
+}
+
+// TestFullTimeWaitTable: where the kernel has no room for TIME_WAIT, none is told.
+func TestFullTimeWaitTable(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, lab.Options{})
+	client := l.Host(lab.Client)
+	if err := client.Sysctl("net.ipv4.tcp_max_tw_buckets", "5"); err != nil {
+		t.Fatal(err)
+	}
+	p := watch(t, here{}, "--json", "-l", "--netns", client.NetnsName())
+	sampler := sampleStates(t, client)
+	perform(t, l, smallScenes[:1], nil) // 10 connections over each family
+	time.Sleep(300 * time.Millisecond)
+	waits := sampler.standing(tcp.TimeWait, func(tcp.Flow) bool { return true })
+	samples := sampler.end()
+	p.interrupt()
+	c := comparison{courses: courses(t, p), asked: func(tcp.Flow) bool { return true }}
+	c.hold(samples)
+	for _, w := range c.wrong {
+		t.Error(w)
+	}
+	told := map[string]int{}
+	for _, text := range p.lines() {
+		if remains, ok := object(t, text)["inferred_state"].(string); ok {
+			told[remains]++
+		}
+	}
+	if waits != 5 || told["TIME_WAIT"] != 5 || told["CLOSE"] != 15 {
+		t.Errorf("%d sockets in TIME_WAIT, told %v", waits, told)
+	}
 }
 
 // agrees wants a tracer's word to hold against all samples.

@@ -22,6 +22,16 @@ type smallScene struct {
 	act     func(*stage)
 }
 
+// isAt reports whether a connection is one of the scene's.
+func (s *smallScene) isAt(f tcp.Flow) bool {
+	for _, end := range []netip.AddrPort{f.Local, f.Remote} {
+		if end.Port() == s.port || end.Port() == s.port+1 {
+			return true
+		}
+	}
+	return false
+}
+
 // stage is where a scene acts. After a failed step, err is set, and the following
 // ones do nothing.
 type stage struct {

@@ -183,6 +183,9 @@ func ourTransitions(t *testing.T, p *proc) (list []transition) {
 		if m["kind"] != "state" {
 			continue
 		}
+		if m["inferred"] != nil {
+			continue
+		}
 		e := transition{local: number(m, "local_port"), remote: number(m, "remote_port")}
 		e.from, e.to = stateNamed(t, m["old_state"]), stateNamed(t, m["new_state"])
 		list = append(list, e)

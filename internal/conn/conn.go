@@ -53,14 +53,14 @@ type Conn struct {
 	Role   Role
 	Socket bool      // a kernel event vouched for the socket
 	State  tcp.State // as of the last transition, inferred ones included; StateUnknown before the first
+	Via    tcp.Via   // how Task is known
+	Older  bool      // it existed before the trace began
 	Since  int64     // when State was entered, nanoseconds since 1970; 0 unknown
 	Opened int64     // first event of this end
 	Closed int64     // when the socket went to CLOSE; 0: it has not
 	Task   tcp.Task  // its user: the last process that acted on the socket, or that holds it open
-	Via    tcp.Via   // how that is known
 	Opener tcp.Task  // the first process known of it
 	Cgroup uint64    // id of the cgroup that the socket was made in; 0 unknown
-	Older  bool      // it existed before the trace began
 	Peer   *Conn     // the other end, when it is a socket of this host too
 	Alias  tcp.Flow  // the tuple on the wire where address translation changes it; else zero
 

@@ -11,6 +11,11 @@ type dues struct {
 	heap    []*Conn // by due
 }
 
+// any reports whether one is due.
+func (d *dues) any(now int64) bool {
+	return d.waiting.first != nil && d.waiting.first.due <= now || len(d.heap) > 0 && d.heap[0].due <= now
+}
+
 // first is the next to end, or nil.
 func (d *dues) first() *Conn {
 	c := d.waiting.first

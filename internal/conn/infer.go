@@ -99,7 +99,11 @@ func (t *Table) Tell(ev *tcp.Event, write func(*Step) error) error {
 // certain at time now (nanoseconds, the events' clock): for when no event comes.
 // What it tells depends on nothing but the events so far, and it does not allocate.
 func (t *Table) Infer(now int64, write func(*Step) error) error {
-	for s := t.infers(now); s != nil; s = t.infers(now) {
+	for t.busy(now) {
+		s := t.infers(now)
+		if s == nil {
+			return nil
+		}
 		if err := write(s); err != nil {
 			return err
 		}
@@ -107,16 +111,20 @@ func (t *Table) Infer(now int64, write func(*Step) error) error {
 	return nil
 }
 
+// busy reports whether infers has anything to do: mostly it has not.
+func (t *Table) busy(now int64) bool {
+	return len(t.inferred) > 0 || t.spent != nil || t.dues.any(now)
+}
+
 // infers returns the next inferred transition, or nil. The Step is valid until the
 // next call, or the next Apply.
 func (t *Table) infers(now int64) *Step {
 	t.bury()
 	for len(t.inferred) == 0 {
-		c := t.dues.first()
-		if c == nil || c.due > now {
+		if !t.dues.any(now) {
 			return nil
 		}
-		t.lapse(c)
+		t.lapse(t.dues.first())
 	}
 	i := t.inferred[0]
 	t.inferred = t.inferred[:copy(t.inferred, t.inferred[1:])]
@@ -142,12 +150,11 @@ func (t *Table) lapse(c *Conn) {
 
 // present makes a Step of an inference.
 func (t *Table) present(i *inference) *Step {
-	c, s := i.conn, &t.told
-	t.toldEvent = tcp.Event{
-		Time: i.at, Kind: tcp.KindState, Inferred: true, Old: i.old, New: i.new,
-		Cookie: c.Cookie, Netns: c.Netns, Flow: c.Flow,
-	}
-	*s = Step{Event: &t.toldEvent, Conn: c, Flow: c.Flow, From: i.from, Selected: t.selects(c)}
+	c, s, ev := i.conn, &t.told, &t.toldEvent // whose other fields stay zero
+	ev.Kind, ev.Inferred = tcp.KindState, true
+	ev.Time, ev.Old, ev.New = i.at, i.old, i.new
+	ev.Cookie, ev.Netns, ev.Flow = c.Cookie, c.Netns, c.Flow
+	*s = Step{Event: ev, Conn: c, Flow: c.Flow, From: i.from, Selected: t.selects(c)}
 	if i.since != 0 && i.old != tcp.Listen {
 		s.InStateKnown, s.InState = true, time.Duration(max(0, i.at-i.since))
 	}

@@ -107,7 +107,8 @@ func New(o Options) *Table {
 // next Apply. ev.Packet must be decoded. It does not allocate once the table has
 // grown to its working size.
 func (t *Table) Apply(ev *tcp.Event) *Step {
-	for t.infers(ev.Time) != nil { // nobody asked
+	for t.busy(ev.Time) { // nobody has asked
+		t.infers(ev.Time)
 	}
 	t.expire(ev.Time)
 	s := &t.step
