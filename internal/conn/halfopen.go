@@ -21,8 +21,13 @@ const (
 
 // synAckLeft is for a SYN-ACK that a request socket sends.
 func (t *Table) synAckLeft(c *Conn, ev *tcp.Event) {
-	if c.isHalfOpen() || c.Socket && !c.gone() && c.State != tcp.NewSynRecv {
-		return // sent again, of which tcp_retransmit_synack tells; or the child was quicker
+	switch {
+	case c.isHalfOpen(): // sent again, of which tcp_retransmit_synack tells
+		return
+	case c.Older && ev.Time <= c.Opened: // the walk over what exists has met the child
+		c.reborn(ev)
+	case c.Socket && !c.gone() && c.State != tcp.NewSynRecv: // the child was quicker
+		return
 	}
 	if c.before != nil {
 		t.ends(c.before, ev.Time, GroundReuse)

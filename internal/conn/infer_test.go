@@ -295,8 +295,25 @@ func TestWalkMeetsWhatTheRingTellsLater(t *testing.T) {
 	}
 }
 
-// replays tells the story's events with questions in between, at times when no
-// event came: what is told must not depend on them.
+// The walk has met the child before the ring tells of the request socket.
+func TestWalkMeetsTheChild(t *testing.T) {
+	c, v := conntest.Hosts(40000)
+	walk, s := conntest.New(), conntest.New()
+	walk.Wait(time.Second)
+	walk.Kernel(v, tcp.KindSocket, conntest.Now(tcp.Established))
+	crosses(s, nobody(c), v, syn)
+	s.Sends(v, synAck, func(ev *tcp.Event) { ev.New = tcp.NewSynRecv }) // with the child's cookie, as the walk has made it
+	s.Gets(v, third)
+	s.State(v, tcp.Listen, tcp.SynRecv)
+	s.State(v, tcp.SynRecv, tcp.Established)
+	w, tab := listen(t, conn.Options{}, time.Minute, walk, s)
+	w.is(t, "#1 server LISTEN→SYN_RECV at 0s: SYN-ACK", "#1 server SYN_RECV→ESTABLISHED at 0s after 0s: since the SYN-ACK")
+	if tab.Numbered() != 1 {
+		t.Errorf("%d conversations", tab.Numbered())
+	}
+}
+
+// What is told does not depend on whether somebody asks when no event comes.
 func TestInferenceDependsOnEventsAlone(t *testing.T) {
 	var stories []*conntest.Story
 	for port := uint16(1); port < 60; port++ {
