@@ -100,7 +100,7 @@ static __always_inline void emit_state(struct sock *sk, int oldstate, int newsta
 		established(e, sk);
 		choose_flow(e);
 	} else if (newstate == TCP_CLOSE && (oldstate == TCP_FIN_WAIT2 || oldstate == TCP_CLOSING)) {
-		e->detail = minisock_state(sk, cookie);
+		fill_minisock(e, sk);
 	}
 	if (process)
 		fill_task(e);

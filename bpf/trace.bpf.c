@@ -13,6 +13,7 @@
 #include "select.h"
 #include "acts.h"
 #include "connect.h"
+#include "timer.h"
 #include "minisock.h"
 #include "state.h"
 #include "frame.h"

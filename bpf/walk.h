@@ -47,8 +47,10 @@ int walk_sockets(struct bpf_iter__tcp *ctx)
 	fill_tuple(&e, c);
 	if (state == TCP_TIME_WAIT) {
 		e.detail = BPF_CORE_READ((struct inet_timewait_sock *)c, tw_substate);
+		fill_timer(&e, BPF_CORE_READ((struct inet_timewait_sock *)c, tw_timer.expires));
 	} else if (state == TCP_NEW_SYN_RECV) {
 		e.retransmits = BPF_CORE_READ((struct request_sock *)c, num_retrans);
+		fill_timer(&e, BPF_CORE_READ((struct request_sock *)c, rsk_timer.expires));
 	} else {
 		e.cgroup = cgroup_of((struct sock *)c);
 		count_up(&e, (struct sock *)c);

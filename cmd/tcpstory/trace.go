@@ -66,6 +66,7 @@ func traceLive(ctx context.Context, e *env, o *options) error {
 	defer stop()
 	s := newStory(o, sel, out)
 	err = errors.Join(s.follow(&named{Source: source, names: names}), source.Close(), out.close())
+	out.summary.Unfollowed = s.table.Unfollowed()
 	if quietly(err) {
 		return nil
 	}
@@ -132,7 +133,9 @@ type story struct {
 }
 
 func newStory(o *options, sel *selection, out *output) *story {
-	return &story{table: conn.New(conn.Options{Filter: sel.could(), Whose: o.whose(), TellOlder: o.json}), out: out}
+	return &story{out: out, table: conn.New(conn.Options{
+		Filter: sel.could(), Whose: o.whose(), TellOlder: o.json, PacketsOnly: o.noStates || o.read != "" || o.write != "",
+	})}
 }
 
 // errEnough ends the loop: -c's count is reached.
@@ -183,6 +186,9 @@ func (s *story) pause(from source) error {
 	if err := s.hold.Expire(now, s.tell); err != nil {
 		return err
 	}
+	if err := s.table.Infer(s.hold.Held(now-int64(underWay)), s.out.write); err != nil {
+		return err
+	}
 	if now >= s.look {
 		if err := s.findOwners(from, now); err != nil {
 			return err
@@ -204,4 +210,7 @@ func (s *story) findOwners(from source, now int64) error {
 	return err
 }
 
-func (s *story) tell(ev *tcp.Event) error { return s.out.write(s.table.Apply(ev)) }
+// underWay is how old the last events can be that are not in the ring yet.
+const underWay = 2 * time.Millisecond
+
+func (s *story) tell(ev *tcp.Event) error { return s.table.Tell(ev, s.out.write) }

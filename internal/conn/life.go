@@ -39,8 +39,11 @@ func (t *Table) end(c *Conn, now int64) {
 
 // expire forgets what has been kept long enough, and keeps within the limits.
 func (t *Table) expire(now int64) {
+	for t.dues.minisocks() > t.opt.MaxEnded/4*3 { // the last words of others need some room
+		t.drop(t.dues.oldest())
+	}
 	for c := t.ended.first; c != nil; c = t.ended.first {
-		if now-c.Closed <= int64(t.opt.Linger) && t.ended.n <= t.opt.MaxEnded {
+		if now-c.Closed <= int64(t.opt.Linger) && t.ended.n+t.dues.minisocks() <= t.opt.MaxEnded {
 			break
 		}
 		t.drop(c)
@@ -59,11 +62,11 @@ func (t *Table) expire(now int64) {
 // dropOldest makes room: what has ended first, then what packets alone told,
 // then the longest silent socket.
 func (t *Table) dropOldest() {
-	for _, l := range [...]*list{&t.ended, &t.loose, &t.live} {
+	for _, l := range [...]*list{&t.ended, &t.dues.waiting, &t.dues.others, &t.loose, &t.live} {
 		if l.first == nil {
 			continue
 		}
-		if l != &t.ended {
+		if !l.first.gone() {
 			t.forgotten++
 		}
 		t.drop(l.first)
@@ -74,6 +77,11 @@ func (t *Table) dropOldest() {
 // drop forgets c and keeps it for its next use.
 func (t *Table) drop(c *Conn) {
 	c.leave()
+	if c.stands && t.selects(c) {
+		t.unfollowed++
+	}
+	t.disarm(c)
+	c.unbind()
 	t.index.unlink(&c.tuple)
 	t.index.unlink(&c.wire)
 	if c.Cookie != 0 && t.byCookie[c.Cookie] == c {

@@ -1,0 +1,442 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tcpstory/internal/lab"
+	"tcpstory/internal/tcp"
+)
+
+// smallScene is what happens on one port of the server so that request sockets
+// and minisocks come and go.
+type smallScene struct {
+	name    string
+	port    uint16
+	packets bool // only packets can tell all of it
+	act     func(*stage)
+}
+
+// isAt reports whether a connection is one of the scene's.
+func (s *smallScene) isAt(f tcp.Flow) bool {
+	for _, end := range []netip.AddrPort{f.Local, f.Remote} {
+		if end.Port() == s.port || end.Port() == s.port+1 {
+			return true
+		}
+	}
+	return false
+}
+
+// stage is where a scene acts. After a failed step, err is set, and the following
+// ones do nothing.
+type stage struct {
+	t              *testing.T
+	client, server *lab.Host
+	family         lab.Family
+	port           uint16
+	next           func(tcp.Flow) uint32 // the next sequence number of a flow's local end, as packets have shown
+	err            error
+	fds            []int
+}
+
+// fromPort is the first of the client's ports where a scene needs to know it.
+const fromPort = 20000
+
+func (s *stage) at(h *lab.Host, port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(h.Addr(s.family), port)
+}
+
+// flow is a connection of the client's port, as the client has it.
+func (s *stage) flow(port uint16) tcp.Flow {
+	return tcp.Flow{Local: s.at(s.client, port), Remote: s.at(s.server, s.port)}
+}
+
+func (s *stage) try(what string, step func() error) {
+	if s.err == nil {
+		if err := step(); err != nil {
+			s.err = fmt.Errorf("%s: %w", what, err)
+		}
+	}
+}
+
+// socket makes a TCP socket on a host, bound to a port unless that is 0.
+func (s *stage) socket(h *lab.Host, port uint16) (fd int) {
+	fd = -1
+	s.try("make a socket", func() error {
+		return h.Within(func() (err error) {
+			domain := unix.AF_INET
+			if s.family == lab.IPv6 {
+				domain = unix.AF_INET6
+			}
+			fd, err = unix.Socket(domain, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+			return err
+		})
+	})
+	if s.err != nil {
+		return fd
+	}
+	s.fds = append(s.fds, fd)
+	s.set(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	limit := unix.Timeval{Sec: int64(patience / time.Second)}
+	s.try("limit the wait", func() error {
+		return unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
+	})
+	if port != 0 {
+		s.try("bind", func() error { return unix.Bind(fd, socketAddress(s.at(h, port))) })
+	}
+	return fd
+}
+
+func socketAddress(a netip.AddrPort) unix.Sockaddr {
+	switch sa := sockaddr(a.Addr()).(type) {
+	case *unix.SockaddrInet4:
+		sa.Port = int(a.Port())
+		return sa
+	case *unix.SockaddrInet6:
+		sa.Port = int(a.Port())
+		return sa
+	}
+	return nil
+}
+
+func (s *stage) set(fd, level, option, value int) {
+	s.try("set an option", func() error { return unix.SetsockoptInt(fd, level, option, value) })
+}
+
+func (s *stage) listen(backlog int) int {
+	fd := s.socket(s.server, s.port)
+	s.try("listen", func() error { return unix.Listen(fd, backlog) })
+	return fd
+}
+
+func (s *stage) connect(port uint16) int {
+	fd := s.socket(s.client, port)
+	s.try("connect", func() error { return unix.Connect(fd, socketAddress(s.at(s.server, s.port))) })
+	return fd
+}
+
+// tries connects and does not wait.
+func (s *stage) tries(port uint16) int {
+	fd := s.socket(s.client, port)
+	s.try("connect", func() error {
+		if err := unix.SetNonblock(fd, true); err != nil {
+			return err
+		}
+		if err := unix.Connect(fd, socketAddress(s.at(s.server, s.port))); err != unix.EINPROGRESS {
+			return err
+		}
+		return nil
+	})
+	return fd
+}
+
+func (s *stage) accept(listener int) (fd int) {
+	fd = -1
+	s.try("accept", func() (err error) {
+		fd, _, err = unix.Accept4(listener, unix.SOCK_CLOEXEC)
+		if err == nil {
+			s.fds = append(s.fds, fd)
+		}
+		return err
+	})
+	return fd
+}
+
+func (s *stage) shutdown(fd int) {
+	s.try("shut down", func() error { return unix.Shutdown(fd, unix.SHUT_WR) })
+}
+
+func (s *stage) close(fd int) {
+	s.try("close", func() error { return unix.Close(fd) })
+	for i, have := range s.fds {
+		if have == fd {
+			s.fds[i] = -1
+		}
+	}
+}
+
+func (s *stage) write(fd int) {
+	s.try("write", func() error { _, err := unix.Write(fd, []byte("hello")); return err })
+}
+
+func (s *stage) eof(fd int) {
+	s.try("read to the end", func() error {
+		n, err := unix.Read(fd, make([]byte, 1))
+		if err == nil && n != 0 {
+			err = fmt.Errorf("data where the end should be")
+		}
+		return err
+	})
+}
+
+// fails waits for a socket's error.
+func (s *stage) fails(fd int) {
+	s.try("wait for an error", func() error {
+		fds := []unix.PollFd{{Fd: int32(fd)}}
+		for {
+			n, err := unix.Poll(fds, int(patience.Milliseconds()))
+			if err == unix.EINTR {
+				continue
+			}
+			if err == nil && n == 0 {
+				err = unix.ETIMEDOUT
+			}
+			return err
+		}
+	})
+}
+
+// inTurn closes in four steps; the first to close holds its socket to the end.
+func (s *stage) inTurn(first, second int) {
+	s.shutdown(first)
+	s.eof(second)
+	s.close(second)
+	s.eof(first)
+	s.close(first)
+}
+
+func (s *stage) abort(fd int) {
+	s.try("set SO_LINGER", func() error {
+		return unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	})
+	s.close(fd)
+}
+
+func (s *stage) wait(d time.Duration) {
+	if s.err == nil {
+		time.Sleep(d)
+	}
+}
+
+// deafens drops what comes from the scene's port to the client, or to the port.
+func (s *stage) deafens(h *lab.Host, r lab.Rule) (lift func()) {
+	var f *lab.Fault
+	s.try("add a rule", func() (err error) { f, err = h.Break(r); return err })
+	return func() { s.try("lift the rule", f.Lift) }
+}
+
+// perform acts the scenes out on both families at the same time.
+func perform(t *testing.T, l *lab.Lab, scenes []smallScene, next func(tcp.Flow) uint32) {
+	t.Helper()
+	var all sync.WaitGroup
+	for _, scene := range scenes {
+		for i, f := range lab.Families {
+			s := &stage{t: t, client: l.Host(lab.Client), server: l.Host(lab.Server), family: f, port: scene.port + uint16(i), next: next}
+			all.Go(func() {
+				scene.act(s)
+				if s.err != nil {
+					t.Errorf("%s/%v: %v", scene.name, f, s.err)
+				}
+			})
+			t.Cleanup(func() {
+				for _, fd := range s.fds {
+					if fd >= 0 {
+						unix.Close(fd)
+					}
+				}
+			})
+		}
+	}
+	all.Wait()
+}
+
+// smallScenes are the scenes, each on a pair of ports of its own.
+var smallScenes = []smallScene{
+	{"client first", 7801, false, func(s *stage) {
+		s.many(10, func(c, v int) { s.inTurn(c, v) })
+	}},
+	{"server first", 7803, false, func(s *stage) {
+		s.many(10, func(c, v int) { s.inTurn(v, c) })
+	}},
+	{"both at once", 7805, false, func(s *stage) {
+		s.many(10, func(c, v int) {
+			s.shutdown(c)
+			s.shutdown(v)
+			s.eof(c)
+			s.eof(v)
+			s.close(c)
+			s.close(v)
+		})
+	}},
+	{"orphan, late FIN", 7807, true, func(s *stage) {
+		s.many(5, func(c, v int) { s.close(c); s.wait(300 * time.Millisecond); s.close(v) })
+	}},
+	{"orphan without FIN", 7809, false, func(s *stage) {
+		s.many(5, func(c, v int) { s.close(c) })
+	}},
+	{"orphan and data", 7811, false, func(s *stage) {
+		s.many(5, func(c, v int) { s.close(c); s.wait(300 * time.Millisecond); s.write(v); s.fails(v) })
+	}},
+	{"orphan and RST", 7813, true, func(s *stage) {
+		s.many(5, func(c, v int) { s.close(c); s.eof(v); s.wait(300 * time.Millisecond); s.abort(v) })
+	}},
+	{"TCP_LINGER2", 7815, false, func(s *stage) {
+		s.many(5, func(c, v int) { s.set(c, unix.IPPROTO_TCP, unix.TCP_LINGER2, 1); s.close(c) })
+		s.many(5, func(c, v int) { // no FIN_WAIT2 at all: a RST
+			s.set(c, unix.IPPROTO_TCP, unix.TCP_LINGER2, -1)
+			s.shutdown(c)
+			s.wait(100 * time.Millisecond)
+			s.close(c)
+		})
+	}},
+	{"resets", 7817, false, func(s *stage) {
+		s.many(3, func(c, v int) { s.abort(c); s.fails(v) })
+		s.many(3, func(c, v int) { s.write(c); s.wait(50 * time.Millisecond); s.close(v); s.fails(c) })
+		s.many(3, func(c, v int) { s.shutdown(c); s.eof(v); s.abort(v); s.fails(c) })
+		s.many(3, func(c, v int) { s.shutdown(c); s.eof(v); s.abort(c); s.fails(v) })
+	}},
+	{"time-out", 7819, false, timesOut},
+	{"tcp_tw_reuse", 7821, false, func(s *stage) {
+		ln := s.listen(16)
+		for range 3 {
+			c, v := s.connect(fromPort), s.accept(ln)
+			s.inTurn(c, v)
+			s.wait(1300 * time.Millisecond) // tcp_tw_reuse_delay
+		}
+	}},
+	{"a SYN in TIME_WAIT", 7823, false, func(s *stage) {
+		ln := s.listen(16)
+		for range 3 {
+			c := s.connect(fromPort)
+			s.inTurn(s.accept(ln), c)
+			s.wait(200 * time.Millisecond)
+		}
+	}},
+	{"half-open, given up", 7825, false, func(s *stage) {
+		s.listen(1024)
+		s.deafens(s.client, lab.Rule{Hook: lab.Input, FromPort: s.port})
+		forge := newForger(s.t, s.client, s.family)
+		for i := range uint16(200) {
+			forge.sends(s.flow(fromPort+i), forged{flags: tcp.SYN, seq: 1000 * uint32(i)})
+		}
+		s.wait(9 * time.Second)
+	}},
+	{"half-open, scanned", 7827, false, func(s *stage) {
+		s.listen(1024)
+		forge := newForger(s.t, s.client, s.family)
+		for i := range uint16(200) {
+			forge.sends(s.flow(fromPort+i), forged{flags: tcp.SYN, seq: 1000 * uint32(i)})
+		}
+	}},
+	{"half-open, RST", 7829, true, halfOpenReset},
+	{"half-open, listener closed", 7831, false, func(s *stage) {
+		ln := s.listen(16)
+		s.deafens(s.client, lab.Rule{Hook: lab.Input, FromPort: s.port})
+		forge := newForger(s.t, s.client, s.family)
+		for i := range uint16(5) {
+			forge.sends(s.flow(fromPort+i), forged{flags: tcp.SYN, seq: 1000 * uint32(i)})
+		}
+		s.wait(1500 * time.Millisecond)
+		s.close(ln)
+	}},
+	{"accept queue full", 7833, false, queueFull},
+	{"TCP_DEFER_ACCEPT", 7835, true, func(s *stage) {
+		ln := s.listen(16)
+		s.set(ln, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 10)
+		c := s.connect(0)
+		s.wait(2500 * time.Millisecond)
+		s.write(c)
+		s.accept(ln)
+	}},
+	{"half-open, then not", 7837, false, func(s *stage) {
+		ln := s.listen(16)
+		lift := s.deafens(s.client, lab.Rule{Hook: lab.Input, FromPort: s.port})
+		fd := s.tries(0)
+		s.wait(1800 * time.Millisecond)
+		lift()
+		s.inTurn(s.accept(ln), fd)
+	}},
+	{"TIME_WAIT disturbed", 7839, true, disturbed},
+}
+
+// many makes connections one after the other and ends each of them somehow.
+func (s *stage) many(n int, end func(c, v int)) {
+	ln := s.listen(16)
+	for range n {
+		c := s.connect(0)
+		end(c, s.accept(ln))
+		s.wait(20 * time.Millisecond)
+	}
+	s.close(ln)
+}
+
+// timesOut loses what the client sends in ESTABLISHED, FIN_WAIT1 and LAST_ACK.
+func timesOut(s *stage) {
+	ln := s.listen(16)
+	var c, v [3]int
+	for i := range c {
+		c[i] = s.connect(0)
+		v[i] = s.accept(ln)
+		s.set(c[i], unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 900)
+	}
+	s.shutdown(v[2])
+	s.eof(c[2])
+	s.deafens(s.server, lab.Rule{Hook: lab.Input, ToPort: s.port})
+	s.write(c[0])
+	s.shutdown(c[1])
+	s.shutdown(c[2])
+	for _, fd := range c[:2] {
+		s.fails(fd)
+	}
+	s.wait(2 * time.Second)
+}
+
+// halfOpenReset sends a RST to half-open connections after half a second: one in
+// its place, one out of the window, one that a firewall drops.
+func halfOpenReset(s *stage) {
+	s.listen(16)
+	s.deafens(s.client, lab.Rule{Hook: lab.Input, FromPort: s.port})
+	forge := newForger(s.t, s.client, s.family)
+	for i := range uint16(3) {
+		forge.sends(s.flow(fromPort+i), forged{flags: tcp.SYN, seq: 1000})
+	}
+	s.wait(500 * time.Millisecond)
+	forge.sends(s.flow(fromPort), forged{flags: tcp.RST, seq: 1001})
+	forge.sends(s.flow(fromPort+1), forged{flags: tcp.RST, seq: 999})
+	lift := s.deafens(s.server, lab.Rule{Hook: lab.Input, ToPort: s.port})
+	forge.sends(s.flow(fromPort+2), forged{flags: tcp.RST, seq: 1001})
+	s.wait(200 * time.Millisecond)
+	lift()
+}
+
+// queueFull lets more handshakes come to their end than accept() has room for:
+// what has no room stays half-open, and is taken later.
+func queueFull(s *stage) {
+	ln := s.listen(1)
+	lift := s.deafens(s.client, lab.Rule{Hook: lab.Input, FromPort: s.port})
+	for range 5 {
+		s.tries(0)
+	}
+	s.wait(200 * time.Millisecond)
+	lift()
+	s.wait(2500 * time.Millisecond)
+	for range 2 {
+		s.accept(ln)
+	}
+	s.wait(2 * time.Second)
+}
+
+// disturbed sends to connections in TIME_WAIT: an ACK, which makes it begin again;
+// a RST, which ends it; one out of place; a SYN that is too old.
+func disturbed(s *stage) {
+	ln := s.listen(16)
+	forge := newForger(s.t, s.server, s.family)
+	var server [4]tcp.Flow
+	for i := range server {
+		c := s.connect(fromPort + uint16(i))
+		s.inTurn(c, s.accept(ln))
+		server[i] = s.flow(fromPort + uint16(i)).Reverse()
+	}
+	s.wait(3 * time.Second)
+	for i, h := range []forged{{tcp.ACK, 0, 0}, {tcp.RST, 0, 0}, {tcp.RST, 1, 0}, {tcp.SYN, 0xffff0000, 0}} {
+		if s.err == nil {
+			h.seq += s.next(server[i])
+			forge.sends(server[i], h)
+		}
+	}
+}
