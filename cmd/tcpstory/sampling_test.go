@@ -118,18 +118,18 @@ func (c course) during(from, to int64) (states []tcp.State) {
 	return append(states, now)
 }
 
-// place is a tuple in a namespace.
-type place struct {
+// spot is a tuple in a namespace.
+type spot struct {
 	netns uint32
 	flow  tcp.Flow
 }
 
 // courses folds a tracer's JSON into the course of each end, by tuple, which
 // several connections may have had.
-func courses(t *testing.T, p *proc) map[place][]course {
+func courses(t *testing.T, p *proc) map[spot][]course {
 	t.Helper()
 	type end struct {
-		place
+		spot
 		conn uint64
 	}
 	byEnd := map[end]course{}
@@ -151,13 +151,13 @@ func courses(t *testing.T, p *proc) map[place][]course {
 		if ev.Remains != "" {
 			ch.state = stateNamed(t, ev.Remains)
 		}
-		at := end{place{ev.Netns, ev.flow(t)}, ev.Conn}
+		at := end{spot{ev.Netns, ev.flow(t)}, ev.Conn}
 		byEnd[at] = append(byEnd[at], ch)
 	}
-	byPlace := map[place][]course{}
+	byPlace := map[spot][]course{}
 	for at, c := range byEnd {
 		slices.SortStableFunc(c, func(a, b change) int { return int(a.at - b.at) })
-		byPlace[at.place] = append(byPlace[at.place], c)
+		byPlace[at.spot] = append(byPlace[at.spot], c)
 	}
 	return byPlace
 }
@@ -183,11 +183,11 @@ var untraced = []tcp.State{tcp.SynRecv, tcp.TimeWait, tcp.FinWait2}
 
 // comparison holds a tracer's word against samples.
 type comparison struct {
-	courses map[place][]course
+	courses map[spot][]course
 	asked   func(tcp.Flow) bool // the connections that this tracer has to be right about
 	late    time.Duration       // a half-open connection may be unknown for so long
 
-	since map[place]int64   // half-open, and not told yet
+	since map[spot]int64   // half-open, and not told yet
 	seen  map[tcp.State]int // how often a socket was seen in a state that was told
 	wrong []string
 }
@@ -195,12 +195,12 @@ type comparison struct {
 // hold compares every sample: whoever is seen in an untraced state was told to be
 // in it about that time, and whoever was told to be in it all that time is seen.
 func (c *comparison) hold(samples []sample) {
-	c.since, c.seen = map[place]int64{}, map[tcp.State]int{}
+	c.since, c.seen = map[spot]int64{}, map[tcp.State]int{}
 	for i := range samples {
 		shot := &samples[i]
 		from, to := shot.from-int64(margin), shot.to+int64(margin)
 		for flow, have := range shot.states {
-			if at := (place{shot.netns, flow}); c.asked(flow) && slices.Contains(untraced, have) {
+			if at := (spot{shot.netns, flow}); c.asked(flow) && slices.Contains(untraced, have) {
 				c.isTold(shot, at, have, from, to)
 			}
 		}
@@ -212,7 +212,7 @@ func (c *comparison) hold(samples []sample) {
 	}
 }
 
-func (c *comparison) isTold(shot *sample, at place, have tcp.State, from, to int64) {
+func (c *comparison) isTold(shot *sample, at spot, have tcp.State, from, to int64) {
 	for _, course := range c.courses[at] {
 		if slices.Contains(course.during(from, to), have) {
 			c.seen[have]++
@@ -231,7 +231,7 @@ func (c *comparison) isTold(shot *sample, at place, have tcp.State, from, to int
 	c.errs(shot, at, "seen in %v, told %v", have, c.courses[at])
 }
 
-func (c *comparison) isSeen(shot *sample, at place, from, to int64) {
+func (c *comparison) isSeen(shot *sample, at spot, from, to int64) {
 	have := shot.states[at.flow]
 	if have != tcp.SynRecv {
 		delete(c.since, at)
@@ -244,7 +244,7 @@ func (c *comparison) isSeen(shot *sample, at place, from, to int64) {
 	}
 }
 
-func (c *comparison) errs(shot *sample, at place, format string, args ...any) {
+func (c *comparison) errs(shot *sample, at spot, format string, args ...any) {
 	when := time.Unix(0, shot.from).UTC().Format("15:04:05.000000")
 	c.wrong = append(c.wrong, fmt.Sprintf("%s (%v) %v > %v: %s", when, time.Duration(shot.to-shot.from),
 		at.flow.Local, at.flow.Remote, fmt.Sprintf(format, args...)))

@@ -19,7 +19,7 @@ type smallScene struct {
 	name    string
 	port    uint16
 	packets bool // only packets can tell all of it
-	act     func(*stage)
+	act     func(*act)
 }
 
 // isAt reports whether a connection is one of the scene's.
@@ -32,9 +32,9 @@ func (s *smallScene) isAt(f tcp.Flow) bool {
 	return false
 }
 
-// stage is where a scene acts. After a failed step, err is set, and the following
+// act is where a scene acts. After a failed step, err is set, and the following
 // ones do nothing.
-type stage struct {
+type act struct {
 	t              *testing.T
 	client, server *lab.Host
 	family         lab.Family
@@ -47,16 +47,16 @@ type stage struct {
 // fromPort is the first of the client's ports where a scene needs to know it.
 const fromPort = 20000
 
-func (s *stage) at(h *lab.Host, port uint16) netip.AddrPort {
+func (s *act) at(h *lab.Host, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(h.Addr(s.family), port)
 }
 
 // flow is a connection of the client's port, as the client has it.
-func (s *stage) flow(port uint16) tcp.Flow {
+func (s *act) flow(port uint16) tcp.Flow {
 	return tcp.Flow{Local: s.at(s.client, port), Remote: s.at(s.server, s.port)}
 }
 
-func (s *stage) try(what string, step func() error) {
+func (s *act) try(what string, step func() error) {
 	if s.err == nil {
 		if err := step(); err != nil {
 			s.err = fmt.Errorf("%s: %w", what, err)
@@ -65,7 +65,7 @@ func (s *stage) try(what string, step func() error) {
 }
 
 // socket makes a TCP socket on a host, bound to a port unless that is 0.
-func (s *stage) socket(h *lab.Host, port uint16) (fd int) {
+func (s *act) socket(h *lab.Host, port uint16) (fd int) {
 	fd = -1
 	s.try("make a socket", func() error {
 		return h.Within(func() (err error) {
@@ -104,24 +104,24 @@ func socketAddress(a netip.AddrPort) unix.Sockaddr {
 	return nil
 }
 
-func (s *stage) set(fd, level, option, value int) {
+func (s *act) set(fd, level, option, value int) {
 	s.try("set an option", func() error { return unix.SetsockoptInt(fd, level, option, value) })
 }
 
-func (s *stage) listen(backlog int) int {
+func (s *act) listen(backlog int) int {
 	fd := s.socket(s.server, s.port)
 	s.try("listen", func() error { return unix.Listen(fd, backlog) })
 	return fd
 }
 
-func (s *stage) connect(port uint16) int {
+func (s *act) connect(port uint16) int {
 	fd := s.socket(s.client, port)
 	s.try("connect", func() error { return unix.Connect(fd, socketAddress(s.at(s.server, s.port))) })
 	return fd
 }
 
 // tries connects and does not wait.
-func (s *stage) tries(port uint16) int {
+func (s *act) tries(port uint16) int {
 	fd := s.socket(s.client, port)
 	s.try("connect", func() error {
 		if err := unix.SetNonblock(fd, true); err != nil {
@@ -135,7 +135,7 @@ func (s *stage) tries(port uint16) int {
 	return fd
 }
 
-func (s *stage) accept(listener int) (fd int) {
+func (s *act) accept(listener int) (fd int) {
 	fd = -1
 	s.try("accept", func() (err error) {
 		fd, _, err = unix.Accept4(listener, unix.SOCK_CLOEXEC)
@@ -147,11 +147,11 @@ func (s *stage) accept(listener int) (fd int) {
 	return fd
 }
 
-func (s *stage) shutdown(fd int) {
+func (s *act) shutdown(fd int) {
 	s.try("shut down", func() error { return unix.Shutdown(fd, unix.SHUT_WR) })
 }
 
-func (s *stage) close(fd int) {
+func (s *act) close(fd int) {
 	s.try("close", func() error { return unix.Close(fd) })
 	for i, have := range s.fds {
 		if have == fd {
@@ -160,11 +160,11 @@ func (s *stage) close(fd int) {
 	}
 }
 
-func (s *stage) write(fd int) {
+func (s *act) write(fd int) {
 	s.try("write", func() error { _, err := unix.Write(fd, []byte("hello")); return err })
 }
 
-func (s *stage) eof(fd int) {
+func (s *act) eof(fd int) {
 	s.try("read to the end", func() error {
 		n, err := unix.Read(fd, make([]byte, 1))
 		if err == nil && n != 0 {
@@ -175,7 +175,7 @@ func (s *stage) eof(fd int) {
 }
 
 // fails waits for a socket's error.
-func (s *stage) fails(fd int) {
+func (s *act) fails(fd int) {
 	s.try("wait for an error", func() error {
 		fds := []unix.PollFd{{Fd: int32(fd)}}
 		for {
@@ -192,7 +192,7 @@ func (s *stage) fails(fd int) {
 }
 
 // inTurn closes in four steps; the first to close holds its socket to the end.
-func (s *stage) inTurn(first, second int) {
+func (s *act) inTurn(first, second int) {
 	s.shutdown(first)
 	s.eof(second)
 	s.close(second)
@@ -200,21 +200,21 @@ func (s *stage) inTurn(first, second int) {
 	s.close(first)
 }
 
-func (s *stage) abort(fd int) {
+func (s *act) abort(fd int) {
 	s.try("set SO_LINGER", func() error {
 		return unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	})
 	s.close(fd)
 }
 
-func (s *stage) wait(d time.Duration) {
+func (s *act) wait(d time.Duration) {
 	if s.err == nil {
 		time.Sleep(d)
 	}
 }
 
 // deafens drops what comes from the scene's port to the client, or to the port.
-func (s *stage) deafens(h *lab.Host, r lab.Rule) (lift func()) {
+func (s *act) deafens(h *lab.Host, r lab.Rule) (lift func()) {
 	var f *lab.Fault
 	s.try("add a rule", func() (err error) { f, err = h.Break(r); return err })
 	return func() { s.try("lift the rule", f.Lift) }
@@ -226,7 +226,7 @@ func perform(t *testing.T, l *lab.Lab, scenes []smallScene, next func(tcp.Flow) 
 	var all sync.WaitGroup
 	for _, scene := range scenes {
 		for i, f := range lab.Families {
-			s := &stage{t: t, client: l.Host(lab.Client), server: l.Host(lab.Server), family: f, port: scene.port + uint16(i), next: next}
+			s := &act{t: t, client: l.Host(lab.Client), server: l.Host(lab.Server), family: f, port: scene.port + uint16(i), next: next}
 			all.Go(func() {
 				scene.act(s)
 				if s.err != nil {
@@ -247,13 +247,13 @@ func perform(t *testing.T, l *lab.Lab, scenes []smallScene, next func(tcp.Flow) 
 
 // smallScenes are the scenes, each on a pair of ports of its own.
 var smallScenes = []smallScene{
-	{"client first", 7801, false, func(s *stage) {
+	{"client first", 7801, false, func(s *act) {
 		s.many(10, func(c, v int) { s.inTurn(c, v) })
 	}},
-	{"server first", 7803, false, func(s *stage) {
+	{"server first", 7803, false, func(s *act) {
 		s.many(10, func(c, v int) { s.inTurn(v, c) })
 	}},
-	{"both at once", 7805, false, func(s *stage) {
+	{"both at once", 7805, false, func(s *act) {
 		s.many(10, func(c, v int) {
 			s.shutdown(c)
 			s.shutdown(v)
@@ -263,19 +263,19 @@ var smallScenes = []smallScene{
 			s.close(v)
 		})
 	}},
-	{"orphan, late FIN", 7807, true, func(s *stage) {
+	{"orphan, late FIN", 7807, true, func(s *act) {
 		s.many(5, func(c, v int) { s.close(c); s.wait(300 * time.Millisecond); s.close(v) })
 	}},
-	{"orphan without FIN", 7809, false, func(s *stage) {
+	{"orphan without FIN", 7809, false, func(s *act) {
 		s.many(5, func(c, v int) { s.close(c) })
 	}},
-	{"orphan and data", 7811, false, func(s *stage) {
+	{"orphan and data", 7811, false, func(s *act) {
 		s.many(5, func(c, v int) { s.close(c); s.wait(300 * time.Millisecond); s.write(v); s.fails(v) })
 	}},
-	{"orphan and RST", 7813, true, func(s *stage) {
+	{"orphan and RST", 7813, true, func(s *act) {
 		s.many(5, func(c, v int) { s.close(c); s.eof(v); s.wait(300 * time.Millisecond); s.abort(v) })
 	}},
-	{"TCP_LINGER2", 7815, false, func(s *stage) {
+	{"TCP_LINGER2", 7815, false, func(s *act) {
 		s.many(5, func(c, v int) { s.set(c, unix.IPPROTO_TCP, unix.TCP_LINGER2, 1); s.close(c) })
 		s.many(5, func(c, v int) { // no FIN_WAIT2 at all: a RST
 			s.set(c, unix.IPPROTO_TCP, unix.TCP_LINGER2, -1)
@@ -284,14 +284,14 @@ var smallScenes = []smallScene{
 			s.close(c)
 		})
 	}},
-	{"resets", 7817, false, func(s *stage) {
+	{"resets", 7817, false, func(s *act) {
 		s.many(3, func(c, v int) { s.abort(c); s.fails(v) })
 		s.many(3, func(c, v int) { s.write(c); s.wait(50 * time.Millisecond); s.close(v); s.fails(c) })
 		s.many(3, func(c, v int) { s.shutdown(c); s.eof(v); s.abort(v); s.fails(c) })
 		s.many(3, func(c, v int) { s.shutdown(c); s.eof(v); s.abort(c); s.fails(v) })
 	}},
 	{"time-out", 7819, false, timesOut},
-	{"tcp_tw_reuse", 7821, false, func(s *stage) {
+	{"tcp_tw_reuse", 7821, false, func(s *act) {
 		ln := s.listen(16)
 		for range 3 {
 			c, v := s.connect(fromPort), s.accept(ln)
@@ -299,7 +299,7 @@ var smallScenes = []smallScene{
 			s.wait(1300 * time.Millisecond) // tcp_tw_reuse_delay
 		}
 	}},
-	{"a SYN in TIME_WAIT", 7823, false, func(s *stage) {
+	{"a SYN in TIME_WAIT", 7823, false, func(s *act) {
 		ln := s.listen(16)
 		for range 3 {
 			c := s.connect(fromPort)
@@ -307,7 +307,7 @@ var smallScenes = []smallScene{
 			s.wait(200 * time.Millisecond)
 		}
 	}},
-	{"half-open, given up", 7825, false, func(s *stage) {
+	{"half-open, given up", 7825, false, func(s *act) {
 		s.listen(1024)
 		s.deafens(s.client, lab.Rule{Hook: lab.Input, FromPort: s.port})
 		forge := newForger(s.t, s.client, s.family)
@@ -316,7 +316,7 @@ var smallScenes = []smallScene{
 		}
 		s.wait(9 * time.Second)
 	}},
-	{"half-open, scanned", 7827, false, func(s *stage) {
+	{"half-open, scanned", 7827, false, func(s *act) {
 		s.listen(1024)
 		forge := newForger(s.t, s.client, s.family)
 		for i := range uint16(200) {
@@ -324,7 +324,7 @@ var smallScenes = []smallScene{
 		}
 	}},
 	{"half-open, RST", 7829, true, halfOpenReset},
-	{"half-open, listener closed", 7831, false, func(s *stage) {
+	{"half-open, listener closed", 7831, false, func(s *act) {
 		ln := s.listen(16)
 		s.deafens(s.client, lab.Rule{Hook: lab.Input, FromPort: s.port})
 		forge := newForger(s.t, s.client, s.family)
@@ -335,7 +335,7 @@ var smallScenes = []smallScene{
 		s.close(ln)
 	}},
 	{"accept queue full", 7833, false, queueFull},
-	{"TCP_DEFER_ACCEPT", 7835, true, func(s *stage) {
+	{"TCP_DEFER_ACCEPT", 7835, true, func(s *act) {
 		ln := s.listen(16)
 		s.set(ln, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 10)
 		c := s.connect(0)
@@ -343,7 +343,7 @@ var smallScenes = []smallScene{
 		s.write(c)
 		s.accept(ln)
 	}},
-	{"half-open, then not", 7837, false, func(s *stage) {
+	{"half-open, then not", 7837, false, func(s *act) {
 		ln := s.listen(16)
 		lift := s.deafens(s.client, lab.Rule{Hook: lab.Input, FromPort: s.port})
 		fd := s.tries(0)
@@ -355,7 +355,7 @@ var smallScenes = []smallScene{
 }
 
 // many makes connections one after the other and ends each of them somehow.
-func (s *stage) many(n int, end func(c, v int)) {
+func (s *act) many(n int, end func(c, v int)) {
 	ln := s.listen(16)
 	for range n {
 		c := s.connect(0)
@@ -366,7 +366,7 @@ func (s *stage) many(n int, end func(c, v int)) {
 }
 
 // timesOut loses what the client sends in ESTABLISHED, FIN_WAIT1 and LAST_ACK.
-func timesOut(s *stage) {
+func timesOut(s *act) {
 	ln := s.listen(16)
 	var c, v [3]int
 	for i := range c {
@@ -388,7 +388,7 @@ func timesOut(s *stage) {
 
 // halfOpenReset sends a RST to half-open connections after half a second: one in
 // its place, one out of the window, one that a firewall drops.
-func halfOpenReset(s *stage) {
+func halfOpenReset(s *act) {
 	s.listen(16)
 	s.deafens(s.client, lab.Rule{Hook: lab.Input, FromPort: s.port})
 	forge := newForger(s.t, s.client, s.family)
@@ -406,7 +406,7 @@ func halfOpenReset(s *stage) {
 
 // queueFull lets more handshakes come to their end than accept() has room for:
 // what has no room stays half-open, and is taken later.
-func queueFull(s *stage) {
+func queueFull(s *act) {
 	ln := s.listen(1)
 	lift := s.deafens(s.client, lab.Rule{Hook: lab.Input, FromPort: s.port})
 	for range 5 {
@@ -423,7 +423,7 @@ func queueFull(s *stage) {
 
 // disturbed sends to connections in TIME_WAIT: an ACK, which makes it begin again;
 // a RST, which ends it; one out of place; a SYN that is too old.
-func disturbed(s *stage) {
+func disturbed(s *act) {
 	ln := s.listen(16)
 	forge := newForger(s.t, s.server, s.family)
 	var server [4]tcp.Flow

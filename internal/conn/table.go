@@ -123,9 +123,9 @@ func (t *Table) Apply(ev *tcp.Event) *Step {
 		t.packet(s)
 	case tcp.KindGap:
 		s.Selected = true
+		t.miss(ev)
 	case tcp.KindPlace:
 		t.places.learn(ev)
-		t.miss(ev)
 	default:
 		t.kernel(s)
 	}

@@ -107,15 +107,15 @@ func Orphan(c, v *Socket) *Story {
 // socket is tired of it (tcp_synack_retries=1), and a while after that.
 func GivenUp(c, v *Socket) *Story {
 	s := New()
-	synAck := Header{Flags: SA, Seq: 5000, Ack: 1001, Window: 65160, Options: SynOptions}
+	synAck := Header{Flags: SA, Seq: 7000, Ack: 3001, Window: 65160, Options: SynOptions}
 	there := &Socket{Netns: v.Netns, Flow: v.Flow}
-	s.Gets(v, Header{Flags: S, Seq: 1000, Window: 64240, Options: SynOptions})
+	s.Gets(v, Header{Flags: S, Seq: 3000, Window: 64240, Options: SynOptions})
 	s.Sends(v, synAck, Request)
 	s.Wait(time.Second)
 	s.Sends(v, synAck, Request)
 	s.Kernel(there, tcp.KindSynAckAgain, Again(0, 1), Now(tcp.NewSynRecv), Runs(2*time.Second))
 	s.Wait(3 * time.Second)
-	s.Gets(v, Header{Flags: R, Seq: 1001})
+	s.Gets(v, Header{Flags: R, Seq: 3001})
 	return s
 }
 
