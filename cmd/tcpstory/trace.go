@@ -24,7 +24,7 @@ func trace(ctx context.Context, e *env) error {
 	case e.closed && (o.write == "" || o.write == capture.Stdio):
 		return errStdoutClosed
 	case o.help:
-		_, err := fmt.Fprint(e.stdout, o.usage(flags))
+		_, err := fmt.Fprint(e.stdout, usage(usageHead, flags))
 		return err
 	case o.version:
 		return version(ctx, e)
@@ -37,7 +37,10 @@ func trace(ctx context.Context, e *env) error {
 	return traceLive(ctx, e, o)
 }
 
-func traceLive(ctx context.Context, e *env, o *options) error {
+func traceLive(ctx context.Context, e *env, o *options) error { return live(ctx, e, o, newOutput) }
+
+// live runs the story that the kernel tells, into what open opens.
+func live(ctx context.Context, e *env, o *options, open func(*env, *options, tcp.LinkType) (*output, error)) error {
 	expr, note := o.expression(e)
 	sel, err := newSelection(expr, tcp.LinkEthernet, tcp.LinkRaw)
 	if err != nil {
@@ -53,7 +56,7 @@ func traceLive(ctx context.Context, e *env, o *options) error {
 	if err != nil {
 		return err
 	}
-	out, err := newOutput(e, o, source.Link())
+	out, err := open(e, o, source.Link())
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}
@@ -125,10 +128,17 @@ type story struct {
 	table *conn.Table
 	out   *output
 	look  int64 // when the table is asked again for connections without a process
+
+	settled bool   // a recording: its events have been through the hold
+	told    uint64 // events given to the table
 }
 
 func newStory(o *options, sel *selection, out *output) *story {
-	return &story{table: conn.New(conn.Options{Filter: sel.could(), Whose: o.whose(), TellOlder: o.json}), out: out}
+	s := &story{table: conn.New(conn.Options{Filter: sel.could(), Whose: o.whose(), TellOlder: o.json}), out: out}
+	if out.record != nil {
+		out.record.table = s.table
+	}
+	return s
 }
 
 // errEnough ends the loop: -c's count is reached.
@@ -153,7 +163,7 @@ func (s *story) follow(from source) error {
 		switch {
 		case err == nil:
 			ev.Decode()
-			if err = s.hold.Push(&ev, s.tell); err == nil && ev.Time >= s.look {
+			if err = s.take(&ev); err == nil && ev.Time >= s.look {
 				err = s.findOwners(from, ev.Time)
 			}
 		case errors.Is(err, kernel.ErrIdle):
@@ -173,10 +183,34 @@ func (s *story) follow(from source) error {
 	}
 }
 
+// take puts an event in its place.
+func (s *story) take(ev *tcp.Event) error {
+	switch {
+	case ev.Kind == tcp.KindNone:
+		return s.passes(ev.Time)
+	case s.settled:
+		return s.tell(ev)
+	}
+	return s.hold.Push(ev, s.tell)
+}
+
+// passes gives out what is due at time now though no event has come. A recording
+// notes when that was, so that reading it gives out the same in the same place.
+func (s *story) passes(now int64) error {
+	told := s.told
+	if err := s.hold.Expire(now, s.tell); err != nil {
+		return err
+	}
+	if s.told == told || s.out.record == nil {
+		return nil
+	}
+	return s.out.record.pause(now)
+}
+
 // pause uses a lull: what waits too long goes out, and what is written is seen.
 func (s *story) pause(from source) error {
 	now := time.Now().UnixNano()
-	if err := s.hold.Expire(now, s.tell); err != nil {
+	if err := s.passes(now); err != nil {
 		return err
 	}
 	if now >= s.look {
@@ -184,7 +218,7 @@ func (s *story) pause(from source) error {
 			return err
 		}
 	}
-	if err := s.out.sink.Flush(); err != nil {
+	if err := s.out.flush(); err != nil {
 		return err
 	}
 	return from.Wait()
@@ -200,4 +234,7 @@ func (s *story) findOwners(from source, now int64) error {
 	return err
 }
 
-func (s *story) tell(ev *tcp.Event) error { return s.out.write(s.table.Apply(ev)) }
+func (s *story) tell(ev *tcp.Event) error {
+	s.told++
+	return s.out.write(s.table.Apply(ev))
+}

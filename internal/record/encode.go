@@ -8,6 +8,54 @@ type About struct {
 	OS       string
 	Hardware string
 	Link     tcp.LinkType // what its packets have in common: kernel.Source.Link
+
+	// What was asked for, as it was asked for.
+	Expr    string
+	PIDs    []uint32
+	Comms   []string
+	Cgroups []string
+}
+
+// Tags of what the section header says of the choice; these are not an event's.
+const (
+	tagExpr tag = 1 + iota
+	tagOnlyPID
+	tagOnlyComm
+	tagOnlyCgroup
+)
+
+func (a *About) appendChoice(b []byte) []byte {
+	b = appendBytes(b, tagExpr, a.Expr)
+	for _, pid := range a.PIDs {
+		b = appendNumber(b, tagOnlyPID, uint64(pid))
+	}
+	for _, comm := range a.Comms {
+		b = appendBytes(b, tagOnlyComm, comm)
+	}
+	for _, path := range a.Cgroups {
+		b = appendBytes(b, tagOnlyCgroup, path)
+	}
+	return b
+}
+
+func (a *About) takeChoice(row []byte) {
+	for {
+		m, rest, ok, err := cut(row)
+		if !ok || err != nil {
+			return
+		}
+		switch m.tag {
+		case tagExpr:
+			a.Expr = string(m.bytes)
+		case tagOnlyPID:
+			a.PIDs = append(a.PIDs, uint32(m.num))
+		case tagOnlyComm:
+			a.Comms = append(a.Comms, string(m.bytes))
+		case tagOnlyCgroup:
+			a.Cgroups = append(a.Cgroups, string(m.bytes))
+		}
+		row = rest
+	}
 }
 
 // encoder makes blocks of events. What it appends for one event is a unit: it can
@@ -56,7 +104,9 @@ func (e *encoder) preamble(b []byte) []byte {
 			b = appendOption(b, o.code, o.text)
 		}
 	}
-	b = appendOption(b, optOwn, append([]byte(mark), version, byte(e.about.Link), byte(e.about.Link>>8)))
+	own := len(b)
+	b = append(append(openOption(b, optOwn), mark...), version, byte(e.about.Link), byte(e.about.Link>>8))
+	b = closeOption(e.about.appendChoice(b), own)
 	b = closeBlock(le.AppendUint32(b, optEnd), start)
 	for id := range e.devices {
 		b = e.interfaceBlock(b, uint32(id))

@@ -62,7 +62,7 @@ const BufferSize = 4 * maxBlock // so that looking for the next block need not m
 type Reader struct {
 	scan    scanner
 	decode  *decoder
-	link    tcp.LinkType
+	about   About
 	devices []seenAt // by interface
 	damage  []Damage
 	frame   []byte // of packets that are not Ethernet
@@ -87,7 +87,8 @@ func NewReader(in *bufio.Reader) (*Reader, error) {
 	}
 	r := &Reader{decode: newDecoder()}
 	r.scan = scanner{in: in, damage: r.hurt}
-	r.link = tcp.LinkType(le.Uint16(about[1:]))
+	r.about.Link = tcp.LinkType(le.Uint16(about[1:]))
+	r.about.takeChoice(about[3:])
 	return r, nil
 }
 
@@ -111,8 +112,8 @@ func (r *Reader) Damages() []Damage { return r.damage }
 // things may be missing.
 func (r *Reader) Newer() bool { return r.newer }
 
-// Link is what the recording's packets have in common, as with a live source.
-func (r *Reader) Link() tcp.LinkType { return r.link }
+// About is what the file says of itself: its link type, and what was asked for.
+func (r *Reader) About() About { return r.about }
 
 // Offset is how much of the file has been read, bytes.
 func (r *Reader) Offset() int64 { return r.scan.at }
