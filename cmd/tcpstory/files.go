@@ -15,17 +15,16 @@ import (
 // files are those that a recording goes into, one after the other, with tcpdump's
 // names: -C counts them, -G dates them, -W bounds their number.
 type files struct {
-	path    string
-	size    int64         // -C: bytes after which the next event begins a file; 0: none
-	every   time.Duration // -G: likewise; 0: none
-	most    int           // -W; 0: no bound
-	stdout  *os.File
-	file    *os.File
-	name    string
-	count   int   // of the file, with -C
-	dated   int   // files that -G has begun
-	begun   int64 // when the last of these was, ns
-	expires bool  // it is over after this file
+	path   string
+	size   int64         // -C: bytes after which the next event begins a file; 0: none
+	every  time.Duration // -G: likewise; 0: none
+	most   int           // -W; 0: no bound
+	stdout *os.File
+	file   *os.File
+	name   string
+	count  int   // of the file, with -C
+	dated  int   // files that -G has begun
+	begun  int64 // when the last of these was, ns
 }
 
 // first opens the first file.
@@ -83,7 +82,7 @@ func (f *files) open() (*os.File, error) {
 // failed names the file in an error of writing, and cuts a file that is full back
 // to its last whole block.
 func (f *files) failed(err error, w *record.Writer) error {
-	if err == nil || f.file == nil || errors.Is(err, errEnough) {
+	if err == nil || f.file == nil || err == errEnough {
 		return err
 	}
 	if info, statErr := f.file.Stat(); statErr == nil && info.Mode().IsRegular() && f.path != capture.Stdio {

@@ -74,7 +74,7 @@ func (o *options) checkRecord(c *faults, f *pflag.FlagSet) {
 		return
 	}
 	c.when(o.record == "", "record needs -w FILE (- is standard output)")
-	c.when(o.buffer < 4 || o.buffer > maxRing>>10, "-B %d: want a power of two, at least 4 and at most %d", o.buffer, maxRing>>10)
+	c.when(o.buffer < 4 || o.buffer > maxRing>>10 || o.buffer&(o.buffer-1) != 0, "-B %d: want a power of two, at least 4 and at most %d", o.buffer, maxRing>>10)
 	o.ring = o.buffer << 10
 	_, known := rowKinds[o.rows]
 	c.when(!known, "--rows %s: want journal or pdu", o.rows)

@@ -15,7 +15,6 @@ type recorder struct {
 
 	note       record.Note
 	line, fact []byte
-	due        bool // the next event begins a file
 }
 
 // write takes every step, selected or not: what is not shown may be what later
@@ -66,8 +65,11 @@ func (r *recorder) describe(s *conn.Step) *record.Note {
 func (r *recorder) pause(now int64) error { return r.files.failed(r.w.Pause(now), r.w) }
 func (r *recorder) flush() error          { return r.files.failed(r.w.Flush(), r.w) }
 
-// close ends the file.
+// close ends the file, if one is open.
 func (r *recorder) close() error {
+	if r.files.file == nil {
+		return nil
+	}
 	return r.files.close(r.files.failed(r.w.End(), r.w))
 }
 
