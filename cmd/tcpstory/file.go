@@ -45,7 +45,7 @@ func traceFile(ctx context.Context, e *env, o *options) error {
 	if err != nil {
 		return err
 	}
-	s := newStory(o, sel, out)
+	s := newStory(o, sel.could(), o.whose(), out)
 	err = s.follow(&fileSource{ctx: ctx, reader: reader, program: sel.programs[0], quotes: o.quotes()})
 	err = errors.Join(err, out.close())
 	if quietly(err) {

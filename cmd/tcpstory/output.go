@@ -16,6 +16,7 @@ import (
 type output struct {
 	sink    render.Sink
 	record  *recorder // nil: nothing is recorded
+	steps   uint64    // of any kind so far
 	summary render.Summary
 	limit   int // -c: packets, or events where there are none
 	packets bool
@@ -64,6 +65,7 @@ func (o *options) lineOptions() render.LineOptions {
 
 // write counts a step and shows it if it was asked for.
 func (out *output) write(s *conn.Step) error {
+	out.steps++
 	if out.record != nil {
 		if err := out.record.write(s); err != nil {
 			return err

@@ -34,10 +34,12 @@ func (r *recorder) write(s *conn.Step) error {
 // recorded: of connections that the filter expression has nothing to do with,
 // nothing is.
 func recorded(s *conn.Step) bool {
-	switch s.Event.Kind {
-	case tcp.KindGap, tcp.KindPlace:
+	switch ev := s.Event; {
+	case ev.Kind == tcp.KindGap, ev.Kind == tcp.KindPlace:
 		return true
-	case tcp.KindPacket:
+	case ev.Kind == tcp.KindPacket:
+		return s.Selected || ev.Packet.Asked // of a process that is not known yet
+	case ev.Inferred:
 		return s.Selected
 	}
 	return s.Selected || s.Conn != nil && !s.Conn.PassedOver()
@@ -46,7 +48,7 @@ func recorded(s *conn.Step) bool {
 // describe says the step in words, which are valid until the next.
 func (r *recorder) describe(s *conn.Step) *record.Note {
 	n := &r.note
-	*n = record.Note{Flow: s.Flow, Outgoing: s.Outgoing}
+	*n = record.Note{Flow: s.Flow, Outgoing: s.Outgoing, Hidden: !s.Selected, Derived: s.Event.Inferred}
 	if s.Conn != nil && s.Conn.Task.Known() {
 		n.Task = &s.Conn.Task
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"fmt"
 	"io"
 	"net/netip"
 	"os"
@@ -156,7 +155,7 @@ func TestRecordRotation(t *testing.T) {
 				}
 			}
 		}
-		standsAlone(t, files[len(files)-1], fmt.Sprintf(`"owner_comm":"tcpstory.test"`))
+		standsAlone(t, files[len(files)-1], `"owner_comm":"tcpstory.test"`)
 		k.client.Close()
 		k.server.Close()
 	}

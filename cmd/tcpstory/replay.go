@@ -39,9 +39,7 @@ func replay(ctx context.Context, e *env, o *options, in *bufio.Reader) error {
 	if err != nil {
 		return err
 	}
-	s := &story{out: out, settled: true, table: conn.New(conn.Options{
-		Filter: bothFlows(recordedFilter(about.Expr), sel.could()), Whose: bothWhose(recordedWhose(&about), o.whoseRecorded()), TellOlder: o.json,
-	})}
+	s := newStory(o, bothFlows(recordedFilter(about.Expr), sel.could()), bothWhose(recordedWhose(&about), o.whoseRecorded()), out)
 	err = errors.Join(s.follow(from), out.close())
 	if quietly(err) {
 		return nil

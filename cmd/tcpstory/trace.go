@@ -63,7 +63,7 @@ func live(ctx context.Context, e *env, o *options, open func(*env, *options, tcp
 	e.announce(o, append(source.Notes(), note, o.cut()))
 	stop := context.AfterFunc(ctx, func() { _ = source.Stop() })
 	defer stop()
-	s := newStory(o, sel, out)
+	s := newStory(o, sel.could(), o.whose(), out)
 	err = errors.Join(s.follow(&named{Source: source, names: names}), source.Close(), out.close())
 	if quietly(err) {
 		return nil
@@ -129,12 +129,11 @@ type story struct {
 	out   *output
 	look  int64 // when the table is asked again for connections without a process
 
-	settled bool   // a recording: its events have been through the hold
-	told    uint64 // events given to the table
+	settled bool // a recording: its events have been through the hold
 }
 
-func newStory(o *options, sel *selection, out *output) *story {
-	s := &story{table: conn.New(conn.Options{Filter: sel.could(), Whose: o.whose(), TellOlder: o.json}), out: out}
+func newStory(o *options, filter func(tcp.Flow) bool, whose func(*conn.Conn) bool, out *output) *story {
+	s := &story{table: conn.New(conn.Options{Filter: filter, Whose: whose, TellOlder: o.json}), out: out, settled: o.replays}
 	if out.record != nil {
 		out.record.table = s.table
 	}
@@ -197,11 +196,11 @@ func (s *story) take(ev *tcp.Event) error {
 // passes gives out what is due at time now though no event has come. A recording
 // notes when that was, so that reading it gives out the same in the same place.
 func (s *story) passes(now int64) error {
-	told := s.told
+	before := s.out.steps
 	if err := s.hold.Expire(now, s.tell); err != nil {
 		return err
 	}
-	if s.told == told || s.out.record == nil {
+	if s.out.steps == before || s.out.record == nil {
 		return nil
 	}
 	return s.out.record.pause(now)
@@ -234,7 +233,4 @@ func (s *story) findOwners(from source, now int64) error {
 	return err
 }
 
-func (s *story) tell(ev *tcp.Event) error {
-	s.told++
-	return s.out.write(s.table.Apply(ev))
-}
+func (s *story) tell(ev *tcp.Event) error { return s.out.write(s.table.Apply(ev)) }

@@ -167,15 +167,12 @@ func (e *encoder) device(b []byte, ev *tcp.Event) ([]byte, uint32) {
 	return b, id
 }
 
-// event appends the block of a kernel event.
+// event appends the block of a kernel event, or of a packet that is not to be seen.
 func (e *encoder) event(b []byte, ev *tcp.Event) []byte {
 	start := len(b)
 	b = append(openBlock(b, blockEvent), mark...)
-	return closeBlock(appendRow(b, ev), start)
+	return closeBlock(appendRow(b, groups[:], ev), start)
 }
-
-// etherTypes by the IP version that a header begins with.
-var etherTypes = [16]uint16{4: 0x0800, 6: 0x86dd}
 
 const etherLen = 14
 
@@ -205,7 +202,7 @@ func (e *encoder) openPacket(b []byte, ev *tcp.Event, id uint32) []byte {
 	own := len(b)
 	b = openOption(b, optOwn)
 	b = append(b, mark...)
-	b = appendRow(b, ev)
+	b = appendRow(b, groups[:len(groups)-inBlock], ev)
 	if id == 0 {
 		b = appendFields(b, device, ev)
 	}

@@ -79,7 +79,7 @@ const (
 	tagEnd
 )
 
-// groups are all members of an event but for what a packet's block holds itself.
+// groups are all members of an event.
 var groups = [...]group{
 	{nil, always},
 	{func(ev *tcp.Event) bool { return ev.Task == tcp.Task{} }, task},
@@ -87,14 +87,14 @@ var groups = [...]group{
 	{func(ev *tcp.Event) bool { return ev.Gap == tcp.Gap{} }, gap},
 	{func(ev *tcp.Event) bool { return ev.Counters == nil }, counters},
 	{func(ev *tcp.Event) bool { return ev.Place == nil }, place},
-	{func(*tcp.Event) bool { return false }, device},
-	{func(ev *tcp.Event) bool { return ev.Kind == tcp.KindPacket }, packet},
 	{func(ev *tcp.Event) bool { return ev.Kind == tcp.KindPacket || ev.Packet.Segment == tcp.Segment{} }, segment},
+	{nil, device},
+	{nil, packet},
 }
 
-// deviceGroup is what a packet shares with others of its device: its interface
-// block says it.
-const deviceGroup = 6
+// inBlock is how many groups, the last ones, a packet's block and its interface's
+// block hold in their own way.
+const inBlock = 2
 
 var always = append([]field{
 	number(tagSeq, func(ev *tcp.Event) *uint64 { return &ev.Seq }),
@@ -229,14 +229,12 @@ var segment = append(append([]field{
 }, flow(tagSegmentLocal, tagSegmentRemote, func(ev *tcp.Event) *tcp.Flow { return &ev.Packet.Segment.Flow })...),
 	flow(tagQuotedLocal, tagQuotedRemote, func(ev *tcp.Event) *tcp.Flow { return &ev.Packet.Quoted })...)
 
-// appendRow appends all of ev that is not in a packet's block itself.
-func appendRow(b []byte, ev *tcp.Event) []byte {
-	for i := range groups {
-		g := &groups[i]
-		if i == deviceGroup && ev.Kind == tcp.KindPacket || g.absent != nil && g.absent(ev) {
-			continue
+// appendRow appends all of ev that the list of groups has.
+func appendRow(b []byte, list []group, ev *tcp.Event) []byte {
+	for i := range list {
+		if g := &list[i]; g.absent == nil || !g.absent(ev) {
+			b = appendFields(b, g.members, ev)
 		}
-		b = appendFields(b, g.members, ev)
 	}
 	return b
 }

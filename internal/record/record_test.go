@@ -71,10 +71,15 @@ var addrPort = cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })
 // written is a recording of some events.
 func written(t testing.TB, events ...*tcp.Event) []byte {
 	t.Helper()
+	return writtenWith(t, &Note{}, events...)
+}
+
+func writtenWith(t testing.TB, n *Note, events ...*tcp.Event) []byte {
+	t.Helper()
 	var file bytes.Buffer
 	w := NewWriter(&file, About{Program: "test", Link: tcp.LinkSLL2}, RowsJournal)
 	for _, ev := range events {
-		if err := w.Write(ev, &Note{}); err != nil {
+		if err := w.Write(ev, n); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -194,10 +199,10 @@ func TestEveryFieldOfPackets(t *testing.T) {
 		ev := every(t)
 		ev.Kind = tcp.KindPacket
 		ev.Packet.Link, ev.Packet.Frame, ev.Packet.Length = p.link, p.frame, uint32(len(p.frame)+100)
-		for _, tuple := range []tcp.Flow{ev.Flow, {}} {
+		for i, tuple := range []tcp.Flow{ev.Flow, {}, ev.Flow, {}} {
 			ev.Flow = tuple
 			ev.Decode()
-			got, _ := readAll(t, written(t, ev))
+			got, _ := readAll(t, writtenWith(t, &Note{Hidden: i > 1}, ev))
 			if len(got) != 1 {
 				t.Fatalf("%d events", len(got))
 			}

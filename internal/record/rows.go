@@ -28,6 +28,7 @@ type Note struct {
 	Flow     tcp.Flow  // as that end's socket sees it
 	Task     *tcp.Task // whose socket it is; nil: not known
 	Outgoing bool      // packets: that end sent it
+	Hidden   bool      // packets: not meant, and only there because later events stand on it: no row
 	Derived  bool      // no event of the stream, but what follows from it: only the row is written
 }
 

@@ -56,12 +56,12 @@ func (w *Writer) append(buf []byte) {
 // Write writes an event and what n says of it. Packets must be decoded. An error
 // comes back from every later call as well.
 func (w *Writer) Write(ev *tcp.Event, n *Note) error {
-	w.count(ev)
+	w.count(ev, n)
 	if w.queue.n == mostWaiting {
 		w.append(append(w.buf, w.queue.pop()...))
 	}
 	u := w.queue.push(ev, n)
-	if ev.Kind == tcp.KindPacket {
+	if ev.Kind == tcp.KindPacket && !n.Hidden {
 		w.packet(u, ev, n)
 	} else {
 		w.kernel(u, ev, n)
@@ -100,14 +100,16 @@ func (w *Writer) kernel(u *unit, ev *tcp.Event, n *Note) {
 	}
 }
 
-func (w *Writer) count(ev *tcp.Event) {
+func (w *Writer) count(ev *tcp.Event, n *Note) {
 	if w.first == 0 {
 		w.first = ev.Time
 	}
 	w.last = max(w.last, ev.Time)
 	switch ev.Kind {
 	case tcp.KindPacket:
-		w.packets++
+		if !n.Hidden {
+			w.packets++
+		}
 	case tcp.KindGap:
 		w.lost += ev.Lost
 	}
