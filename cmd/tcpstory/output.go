@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -14,6 +15,8 @@ import (
 // output is where the story goes: one sink, and the counts for the end.
 type output struct {
 	sink    render.Sink
+	record  *recorder // nil: nothing is recorded
+	steps   uint64    // of any kind so far
 	summary render.Summary
 	limit   int // -c: packets, or events where there are none
 	packets bool
@@ -47,10 +50,10 @@ func newSink(e *env, o *options, link tcp.LinkType) (render.Sink, error) {
 
 // columnar: two columns need a kernel side to stand on the left.
 func (o *options) columnar(e *env) bool {
-	if o.noStates || o.read != "" || o.view == "lines" {
+	if o.noStates || o.read != "" && !o.replays || o.form == "lines" {
 		return false
 	}
-	return o.view == "columns" || e.terminal
+	return o.form == "columns" || e.terminal
 }
 
 func (o *options) lineOptions() render.LineOptions {
@@ -62,6 +65,12 @@ func (o *options) lineOptions() render.LineOptions {
 
 // write counts a step and shows it if it was asked for.
 func (out *output) write(s *conn.Step) error {
+	out.steps++
+	if out.record != nil {
+		if err := out.record.write(s); err != nil {
+			return err
+		}
+	}
 	if !s.Selected {
 		return nil
 	}
@@ -82,7 +91,23 @@ func (out *output) counted() uint64 {
 	return out.summary.Events
 }
 
-func (out *output) close() error { return out.sink.Close() }
+// flush makes seen what was written.
+func (out *output) flush() error {
+	if out.record != nil {
+		if err := out.record.flush(); err != nil {
+			return err
+		}
+	}
+	return out.sink.Flush()
+}
+
+func (out *output) close() error {
+	err := out.sink.Close()
+	if out.record != nil {
+		err = errors.Join(err, out.record.close())
+	}
+	return err
+}
 
 // summarise tells at the end what was seen, and everything lost.
 func (out *output) summarise(e *env) error {

@@ -187,7 +187,7 @@ type comparison struct {
 	asked   func(tcp.Flow) bool // the connections that this tracer has to be right about
 	late    time.Duration       // a half-open connection may be unknown for so long
 
-	since map[spot]int64   // half-open, and not told yet
+	since map[spot]int64    // half-open, and not told yet
 	seen  map[tcp.State]int // how often a socket was seen in a state that was told
 	wrong []string
 }

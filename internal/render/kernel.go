@@ -51,14 +51,22 @@ var kernelFacts = [...]func([]byte, *conn.Step) []byte{
 	},
 }
 
-// appendKernel appends a kernel event without time and newline.
-func appendKernel(dst []byte, s *conn.Step) []byte {
+// AppendKernel appends what is no packet as Lines shows it, without time and
+// newline.
+func AppendKernel(dst []byte, s *conn.Step) []byte {
+	if s.Event.Kind == tcp.KindGap {
+		return appendGap(dst, &s.Event.Gap)
+	}
 	listener := listens(s)
 	dst = append(dst, "TCP "...)
 	dst = appendEnd(dst, s.Flow.Local, listener)
 	dst = append(dst, " > "...)
 	dst = appendEnd(dst, s.Flow.Remote, listener)
-	dst = append(dst, ": "...)
+	return AppendFact(append(dst, ": "...), s)
+}
+
+// AppendFact appends a kernel event without the ends of its connection.
+func AppendFact(dst []byte, s *conn.Step) []byte {
 	k := s.Event.Kind
 	if int(k) >= len(kernelFacts) || kernelFacts[k] == nil {
 		return append(dst, k.String()...)
