@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"time"
 
 	"tcpstory/internal/tcp"
 )
@@ -75,6 +76,11 @@ const (
 	tagQuotedRemote
 	tagIsQuote
 	tagHead // of a packet whose link-layer header is not Ethernet's: the header
+	tagTick
+	tagJiffies
+	tagExpires
+	tagExpects
+	tagRFC1337
 
 	tagEnd
 )
@@ -85,6 +91,7 @@ var groups = [...]group{
 	{func(ev *tcp.Event) bool { return ev.Task == tcp.Task{} }, task},
 	{func(ev *tcp.Event) bool { return ev.Retransmit == tcp.Retransmit{} }, retransmit},
 	{func(ev *tcp.Event) bool { return ev.Gap == tcp.Gap{} }, gap},
+	{func(ev *tcp.Event) bool { return ev.Timer == tcp.Timer{} && ev.Expects == 0 && !ev.RFC1337 }, small},
 	{func(ev *tcp.Event) bool { return ev.Counters == nil }, counters},
 	{func(ev *tcp.Event) bool { return ev.Place == nil }, place},
 	{func(ev *tcp.Event) bool { return ev.Kind == tcp.KindPacket || ev.Packet.Segment == tcp.Segment{} }, segment},
@@ -129,6 +136,15 @@ func own(local, remote tag) []field {
 		}
 	}
 	return list
+}
+
+// small is what tells how long a request socket or timewait minisock stands.
+var small = []field{
+	whole(tagTick, func(ev *tcp.Event) *time.Duration { return &ev.Timer.Tick }),
+	number(tagJiffies, func(ev *tcp.Event) *uint32 { return &ev.Timer.Now }),
+	number(tagExpires, func(ev *tcp.Event) *uint32 { return &ev.Timer.Expires }),
+	number(tagExpects, func(ev *tcp.Event) *uint32 { return &ev.Expects }),
+	truth(tagRFC1337, func(ev *tcp.Event) *bool { return &ev.RFC1337 }),
 }
 
 var task = []field{
