@@ -138,7 +138,7 @@ func (t *Table) lapse(c *Conn) {
 	end := c.due - patience[c.why]
 	switch {
 	case c.why == GroundNone:
-		t.unfollowed++
+		t.unended++
 		t.rests(c, end)
 		c.State, c.Since = tcp.StateUnknown, 0
 	case c.why == GroundNoSynAck && (c.answered || t.gap >= c.armed):
@@ -175,4 +175,4 @@ func (t *Table) bury() {
 
 // Unfollowed returns how many half-open connections, TIME_WAITs and orphans were
 // given up for want of room, or where nothing could tell, before their end.
-func (t *Table) Unfollowed() uint64 { return t.unfollowed }
+func (t *Table) Unfollowed() uint64 { return t.unended }

@@ -78,7 +78,7 @@ func (t *Table) dropOldest() {
 func (t *Table) drop(c *Conn) {
 	c.leave()
 	if c.stands && t.selects(c) {
-		t.unfollowed++
+		t.unended++
 	}
 	t.disarm(c)
 	c.unbind()

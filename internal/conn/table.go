@@ -99,8 +99,7 @@ type Table struct {
 	numbered  uint64
 	united    uint64 // numbers that turned out to be another conversation's
 	forgotten uint64
-
-	unfollowed uint64
+	unended   uint64
 }
 
 // New returns an empty table.
@@ -108,9 +107,9 @@ func New(o Options) *Table {
 	return &Table{opt: o.withDefaults(), byCookie: make(map[uint64]*Conn), index: make(index), places: newPlaces()}
 }
 
-// Apply finds ev's place, and infers nothing: see Tell. The Step and what it points to are valid until the
-// next Apply. ev.Packet must be decoded. It does not allocate once the table has
-// grown to its working size.
+// Apply finds ev's place; what follows from it is for Tell. The Step and what it
+// points to are valid until the next Apply. ev.Packet must be decoded. It does not
+// allocate once the table has grown to its working size.
 func (t *Table) Apply(ev *tcp.Event) *Step {
 	for t.busy(ev.Time) { // nobody has asked
 		t.infers(ev.Time)
