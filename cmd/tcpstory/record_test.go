@@ -243,6 +243,36 @@ func TestOthersRead(t *testing.T) {
 	})
 }
 
+// TestRewritten: what another program made of a recording is an ordinary capture
+// file: the packets are all there.
+func TestRewritten(t *testing.T) {
+	path := recordScenario(t, "refused")
+	again := filepath.Join(t.TempDir(), "again.pcapng")
+	judgeRuns(t, "editcap", path, again)
+	want := readBack(t, path, "-tS", "--no-states")
+	if d := cmp.Diff(want, readBack(t, again, "-tS")); d != "" || len(want) != 4 {
+		t.Errorf("the recording (-) and editcap's copy (+):\n%s", d)
+	}
+}
+
+// TestReadWithoutRights: reading needs no rights at all.
+func TestReadWithoutRights(t *testing.T) {
+	path := recordScenario(t, "refused")
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd := exec.Command("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all",
+		"unshare", "--user", "--net", "--pid", "--fork", "tcpstory", "-r", "-", "--json")
+	cmd.Stdin, cmd.Env = file, plainEnv()
+	p := start(t, cmd)
+	p.ends(0)
+	if d := cmp.Diff(readBack(t, path, "--json"), p.out.text()); d != "" {
+		t.Errorf("as root (-) and as nobody (+):\n%s", d)
+	}
+}
+
 // TestRowsAsPDUs: with --rows pdu rows have addresses and ports as fields, and the
 // recording reads back as well.
 func TestRowsAsPDUs(t *testing.T) {
