@@ -13,8 +13,8 @@ type recorder struct {
 	files *files
 	table *conn.Table
 
-	note       record.Note
-	line, fact []byte
+	note record.Note
+	line []byte
 }
 
 // write takes every step, selected or not: what is not shown may be what later
@@ -55,12 +55,15 @@ func (r *recorder) describe(s *conn.Step) *record.Note {
 	if s.Event.Kind == tcp.KindPacket || !s.Selected {
 		return n
 	}
-	r.line = render.AppendKernel(r.line[:0], s)
-	n.Line = r.line
-	if s.Event.Kind != tcp.KindGap {
-		r.fact = render.AppendFact(r.fact[:0], s)
-		n.Fact = r.fact
+	if s.Event.Kind == tcp.KindGap {
+		r.line = render.AppendKernel(r.line[:0], s)
+		n.Line = r.line
+		return n
 	}
+	r.line = render.AppendEnds(r.line[:0], s)
+	ends := len(r.line)
+	r.line = render.AppendFact(r.line, s)
+	n.Line, n.Fact = r.line, r.line[ends:]
 	return n
 }
 

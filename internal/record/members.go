@@ -95,18 +95,17 @@ var groups = [...]group{
 	{func(ev *tcp.Event) bool { return ev.Counters == nil }, counters},
 	{func(ev *tcp.Event) bool { return ev.Place == nil }, place},
 	{func(ev *tcp.Event) bool { return ev.Kind == tcp.KindPacket || ev.Packet.Segment == tcp.Segment{} }, segment},
+	{nil, stamp},
 	{nil, device},
 	{nil, packet},
 }
 
 // inBlock is how many groups, the last ones, a packet's block and its interface's
 // block hold in their own way.
-const inBlock = 2
+const inBlock = 3
 
 var always = append([]field{
 	number(tagSeq, func(ev *tcp.Event) *uint64 { return &ev.Seq }),
-	whole(tagTime, func(ev *tcp.Event) *int64 { return &ev.Time }),
-	number(tagKind, func(ev *tcp.Event) *tcp.Kind { return &ev.Kind }),
 	number(tagCookie, func(ev *tcp.Event) *uint64 { return &ev.Cookie }),
 	number(tagOld, func(ev *tcp.Event) *tcp.State { return &ev.Old }),
 	number(tagNew, func(ev *tcp.Event) *tcp.State { return &ev.New }),
@@ -208,6 +207,11 @@ var place = []field{
 	placeWords(tagPlacePath, func(p *tcp.Place) *string { return &p.Path }),
 	placeWords(tagPlaceContainer, func(p *tcp.Place) *string { return &p.Container }),
 	placeWords(tagPlaceRuntime, func(p *tcp.Place) *string { return &p.Runtime }),
+}
+
+var stamp = []field{
+	whole(tagTime, func(ev *tcp.Event) *int64 { return &ev.Time }),
+	number(tagKind, func(ev *tcp.Event) *tcp.Kind { return &ev.Kind }),
 }
 
 var device = []field{

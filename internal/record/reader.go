@@ -204,7 +204,7 @@ func (r *Reader) packet(ev *tcp.Event, body []byte) bool {
 	if row == nil {
 		return false
 	}
-	*ev = tcp.Event{}
+	*ev = tcp.Event{Kind: tcp.KindPacket, Time: int64(uint64(le.Uint32(body[4:]))<<32 | uint64(le.Uint32(body[8:])))}
 	if uint64(id) < uint64(len(r.devices)) && r.devices[id].known {
 		d := &r.devices[id]
 		ev.Netns, ev.Packet.Ifindex, ev.Packet.Device = d.netns, d.ifindex, d.name

@@ -57,12 +57,17 @@ func AppendKernel(dst []byte, s *conn.Step) []byte {
 	if s.Event.Kind == tcp.KindGap {
 		return appendGap(dst, &s.Event.Gap)
 	}
+	return AppendFact(AppendEnds(dst, s), s)
+}
+
+// AppendEnds appends whose a kernel event is: what stands before AppendFact.
+func AppendEnds(dst []byte, s *conn.Step) []byte {
 	listener := listens(s)
 	dst = append(dst, "TCP "...)
 	dst = appendEnd(dst, s.Flow.Local, listener)
 	dst = append(dst, " > "...)
 	dst = appendEnd(dst, s.Flow.Remote, listener)
-	return AppendFact(append(dst, ": "...), s)
+	return append(dst, ": "...)
 }
 
 // AppendFact appends a kernel event without the ends of its connection.
