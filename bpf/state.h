@@ -98,7 +98,7 @@ static __always_inline void emit_state(struct sock *sk, int oldstate, int newsta
 		e->cgroup = quick_cgroup_of(sk);
 	if (newstate == TCP_ESTABLISHED) {
 		established(e, sk);
-		choose_flow(e);
+		choose_flow(sk, netns);
 	} else if (newstate == TCP_CLOSE && (oldstate == TCP_FIN_WAIT2 || oldstate == TCP_CLOSING)) {
 		e->detail = minisock_state(sk, cookie);
 	}

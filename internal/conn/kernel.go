@@ -22,12 +22,12 @@ func (t *Table) kernel(s *Step) {
 	case ev.Kind == tcp.KindState:
 		t.transition(s, c)
 	case ev.Kind == tcp.KindSocket:
-		c.existed(ev)
+		t.existed(c, ev)
 	case c.State == tcp.StateUnknown && c.Socket:
 		c.State = ev.New
 	}
 	s.Conn, s.Flow = c, c.Flow
-	s.Selected = t.selects(c) && (news || t.opt.TellOlder)
+	s.Selected = t.selects(c) && news
 }
 
 // socket finds or makes the connection of a kernel event; nil if the event does
@@ -44,12 +44,10 @@ func (t *Table) socket(ev *tcp.Event) *Conn {
 }
 
 // sameSocket returns c, or a new connection where the same socket, or a new one
-// with the same key, begins again.
+// with the same key, begins again. The child of a half-open connection that was
+// looked at has its cookie, and goes on with it.
 func (t *Table) sameSocket(c *Conn, ev *tcp.Event) *Conn {
-	if c.isBirth(ev) {
-		c.reborn(ev)
-	}
-	if begins(ev) && c.State != tcp.StateUnknown {
+	if begins(ev) && c.State != tcp.StateUnknown && c.State != tcp.NewSynRecv {
 		t.end(c, ev.Time)
 		delete(t.byCookie, c.Cookie)
 		return t.newSocket(ev)
@@ -61,6 +59,7 @@ func (t *Table) sameSocket(c *Conn, ev *tcp.Event) *Conn {
 func (t *Table) newSocket(ev *tcp.Event) *Conn {
 	c := t.create(ev)
 	c.Socket = true
+	c.Older = t.isOlder(ev)
 	c.Cookie = ev.Cookie
 	if c.Cookie != 0 {
 		t.byCookie[c.Cookie] = c

@@ -49,7 +49,7 @@ func (t *Table) sender(ev *tcp.Event) *Conn {
 	c := t.byCookie[ev.Cookie]
 	if c == nil {
 		c = t.create(ev)
-		c.Socket, c.Cookie = true, ev.Cookie
+		c.Socket, c.Cookie, c.Older = true, ev.Cookie, ev.Starting
 		t.byCookie[c.Cookie] = c
 	}
 	t.learn(c, ev.Flow, false)

@@ -26,7 +26,7 @@ type Options struct {
 	// Whose says whether a connection's process or cgroup is asked for; nil: all are.
 	Whose func(*Conn) bool
 
-	TellOlder bool // select the sockets that existed at start, and who holds them, as events of their own
+	TellOlder bool // select the sockets that existed at start, as events of their own, and owners who are no news
 
 	Linger   time.Duration // how long an ended connection is kept for late packets
 	Idle     time.Duration // how long a conversation known from packets alone may be silent
@@ -83,6 +83,7 @@ type Table struct {
 	step      Step
 	numbered  uint64
 	forgotten uint64
+	missed    bool // some events were lost
 }
 
 // New returns an empty table.
@@ -101,7 +102,7 @@ func (t *Table) Apply(ev *tcp.Event) *Step {
 	case tcp.KindPacket:
 		t.packet(s)
 	case tcp.KindGap:
-		s.Selected = true
+		s.Selected, t.missed = true, true
 	case tcp.KindPlace:
 		t.places.learn(ev)
 	default:

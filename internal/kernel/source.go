@@ -39,12 +39,13 @@ type Source struct {
 	notes  []string
 	link   tcp.LinkType
 
-	seq     uint64
-	held    bool  // record waits behind its gap
-	walkDue int64 // CLOCK_MONOTONIC: no walk over all files before, ns
-	wait    time.Duration
-	stop    sync.Once
-	stopErr error
+	seq      uint64
+	held     bool   // record waits behind its gap
+	surveyed uint64 // where in the ring the look at what exists was over
+	walkDue  int64  // CLOCK_MONOTONIC: no walk over all files before, ns
+	wait     time.Duration
+	stop     sync.Once
+	stopErr  error
 }
 
 // Open loads and attaches what the configuration asks for. On an error nothing
@@ -112,9 +113,10 @@ func (s *Source) start(c *Config, dev *device) (err error) {
 	if s.walker, err = newWalker(s.coll, c, &s.decode); err != nil {
 		return err
 	}
-	for _, err := range s.walker.begin(c.Enter) { // after attaching: nothing falls in between
+	for _, err := range s.walker.survey(c.Enter, s.ring) { // after attaching: nothing falls in between
 		s.notes = append(s.notes, err.Error())
 	}
+	s.surveyed = s.ring.end()
 	return nil
 }
 
@@ -125,22 +127,21 @@ func (s *Source) Link() tcp.LinkType { return s.link }
 // Notes says what this kernel, or the chosen way, does not tell.
 func (s *Source) Notes() []string { return s.notes }
 
-// Read fills ev with the next event: first the sockets that exist (KindSocket)
-// and who holds them (KindOwner), then what happens. A socket that began while
-// they were being read is among both. It returns ErrIdle when none is waiting
-// and io.EOF after Stop, when the ring is drained. Packet.Frame is valid until
-// the next Read; Packet is not decoded yet.
+// Read fills ev with the next event: first the sockets that existed (KindSocket),
+// then what happens. It returns ErrIdle when none is waiting and io.EOF after
+// Stop, when the ring is drained. Packet.Frame is valid until the next Read;
+// Packet is not decoded yet.
 func (s *Source) Read(ev *tcp.Event) error {
-	if found, err := s.walker.next(ev); err != nil {
+	if s.held {
+		s.held = false
+		return s.emit(ev)
+	}
+	if found, err := s.walker.next(ev, s.ring.pos); err != nil {
 		return err
 	} else if found {
 		s.seq++
 		ev.Seq = s.seq
 		return nil
-	}
-	if s.held {
-		s.held = false
-		return s.emit(ev)
 	}
 	if s.record = s.ring.next(); s.record != nil {
 		s.wait = busyWait
@@ -177,6 +178,7 @@ func (s *Source) emit(ev *tcp.Event) error {
 		return err
 	}
 	s.decode.fill(ev, e, frame)
+	ev.Starting = s.ring.pos <= s.surveyed
 	s.seq++
 	ev.Seq = s.seq
 	return nil

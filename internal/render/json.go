@@ -69,7 +69,7 @@ func jsonPlace(o *object, s *conn.Step) {
 		o.known(fPeerCookie, s.Conn.Peer.Cookie)
 	}
 	if ev.Kind != tcp.KindState && ev.New != tcp.StateUnknown {
-		o.word(fState, ev.New.String())
+		o.word(fState, stateOf(ev).String())
 	}
 	if s.TimeWait {
 		o.word(fInferredState, tcp.TimeWait.String())
@@ -77,8 +77,17 @@ func jsonPlace(o *object, s *conn.Step) {
 	jsonProcess(o, s)
 }
 
+// stateOf is the state in an event that is no transition. All minisocks are in
+// TIME_WAIT to those who only look at them from outside.
+func stateOf(ev *tcp.Event) tcp.State {
+	if ev.Minisock != tcp.StateUnknown {
+		return ev.Minisock
+	}
+	return ev.New
+}
+
 func jsonProcess(o *object, s *conn.Step) {
-	if t := &s.Event.Task; t.Known() {
+	if t := &s.Event.Task; t.Known() && s.Event.Kind != tcp.KindSocket { // who holds a socket does nothing to it
 		o.uint(fPid, uint64(t.PID))
 		o.known(fTid, uint64(t.TID))
 		o.bytes(fComm, t.Name())
