@@ -87,7 +87,10 @@ static __always_inline int acts(struct sock *sk, __u8 via)
 	e->cgroup = quick_cgroup_of(sk);
 	e->detail = via;
 	fill_task(e);
-	choose_flow(sk, netns);
+	if (is_anothers(cookie)) /* it is told that it was handed on, and that is all */
+		refuse_flow(sk, netns);
+	else
+		choose_flow(sk, netns);
 	submit(e);
 	return 0;
 }

@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -30,7 +33,8 @@ type options struct {
 	noPackets, noStates, json bool
 	view                      string
 	netns, comms, cgroups     []string
-	pids                      []uint
+	pids                      []string // -p, as it was written
+	processes                 []uint32 // the same
 	ring                      int
 
 	help, version bool
@@ -75,7 +79,7 @@ func (o *options) flags() *pflag.FlagSet {
 	f.BoolVar(&o.json, "json", false, "one JSON object a line")
 	f.StringVar(&o.view, "view", "auto", "as `columns` or lines; auto: columns on a terminal")
 	f.StringSliceVar(&o.netns, "netns", nil, "only network namespace `NAME`, or PATH, or PID (repeatable)")
-	f.UintSliceVarP(&o.pids, "pid", "p", nil, "only sockets that process `PID` uses (repeatable)")
+	f.StringSliceVarP(&o.pids, "pid", "p", nil, "only sockets that process `PID` uses (repeatable)")
 	f.StringSliceVar(&o.comms, "comm", nil, "only sockets of processes named `NAME` (repeatable)")
 	f.StringSliceVar(&o.cgroups, "cgroup", nil, "only sockets made in cgroup `PATH` or below (repeatable)")
 	f.IntVar(&o.ring, "ring", kernel.DefaultRingSize, "ring buffer of `BYTES`, a power of two (16 MiB)")
@@ -117,6 +121,8 @@ func (o *options) check(f *pflag.FlagSet) error {
 	fault(o.noPackets && o.write != "", "-w writes packets, --no-packets has none")
 	fault(o.noPackets && o.read != "", "-r reads packets, --no-packets has none")
 	fault(o.read != "" && o.device != "", "-r reads a file, -i a device: choose one")
+	fault(o.read != "" && (o.selective() || len(o.netns) > 0), "-r reads a file, which does not tell whose its packets are: -p, --comm, --cgroup and --netns are for live traces")
+	o.checkChoices(f, fault)
 	fault(o.view != "auto" && o.view != "columns" && o.view != "lines", "--view %s: want auto, columns or lines", o.view)
 	fault(len(o.netns) > 0 && o.device != "" && o.device != anyDevice, "-i %s names a device of this namespace, --netns another one: use ip netns exec NAME tcpstory -i %s", o.device, o.device)
 	fault(o.ring < 4096 || o.ring > maxRing || o.ring&(o.ring-1) != 0,
@@ -125,6 +131,21 @@ func (o *options) check(f *pflag.FlagSet) error {
 		return usageError{faults[0]}
 	}
 	return nil
+}
+
+// checkChoices finds words that choose nothing: without them, everything would show.
+func (o *options) checkChoices(f *pflag.FlagSet, fault func(bool, string, ...any)) {
+	for name, words := range map[string][]string{"pid": o.pids, "comm": o.comms, "cgroup": o.cgroups, "netns": o.netns} {
+		fault(f.Changed(name) && (len(words) == 0 || slices.Contains(words, "")), "--%s: nothing is named", name)
+	}
+	for _, pid := range o.pids {
+		n, err := strconv.ParseUint(pid, 10, 32)
+		o.processes = append(o.processes, uint32(n))
+		fault(err != nil || n == 0, "-p %s: want a process's number (--comm %s chooses by name)", pid, pid)
+	}
+	for _, name := range o.comms {
+		fault(strings.HasPrefix(name, "/"), "--comm %s: want the name alone, %s", name, filepath.Base(name))
+	}
 }
 
 // directions maps -Q's words to which directions are left out: in, out.

@@ -26,7 +26,7 @@ func newOutput(e *env, o *options, link tcp.LinkType) (*output, error) {
 	}
 	return &output{
 		sink: sink, limit: o.count, packets: !o.noPackets,
-		summary: render.Summary{PacketsOnly: o.noStates || o.write != ""},
+		summary: render.Summary{PacketsOnly: o.packetsOnly()},
 	}, nil
 }
 
@@ -45,6 +45,10 @@ func newSink(e *env, o *options, link tcp.LinkType) (render.Sink, error) {
 	return render.NewLines(w, o.lineOptions()), nil
 }
 
+// packetsOnly: the kernel's events are not shown, though they may be asked for to
+// know whose the packets are.
+func (o *options) packetsOnly() bool { return o.noStates || o.write != "" }
+
 // columnar: two columns need a kernel side to stand on the left.
 func (o *options) columnar(e *env) bool {
 	if o.noStates || o.read != "" || o.view == "lines" {
@@ -62,7 +66,7 @@ func (o *options) lineOptions() render.LineOptions {
 
 // write counts a step and shows it if it was asked for.
 func (out *output) write(s *conn.Step) error {
-	if !s.Selected {
+	if k := s.Event.Kind; !s.Selected || out.summary.PacketsOnly && k != tcp.KindPacket && k != tcp.KindGap {
 		return nil
 	}
 	if err := out.sink.Write(s); err != nil {

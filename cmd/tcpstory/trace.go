@@ -57,7 +57,7 @@ func traceLive(ctx context.Context, e *env, o *options) error {
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}
-	e.announce(o, append(source.Notes(), note, o.cut()))
+	e.announce(o, append(source.Notes(), note, o.cut(), o.waitsFor("/proc")))
 	stop := context.AfterFunc(ctx, func() { _ = source.Stop() })
 	defer stop()
 	s := newStory(o, sel, out)
@@ -82,7 +82,7 @@ func (e *env) announce(o *options, notes []string) {
 func liveConfig(o *options, sel *selection, names *host.Names) (kernel.Config, error) {
 	dir := directions[o.direction]
 	c := kernel.Config{
-		States: !o.noStates && o.write == "", Packets: !o.noPackets,
+		States: !o.packetsOnly() || o.selective(), Packets: !o.noPackets,
 		Ether: sel.programs[0], Raw: sel.programs[1], Quotes: o.quotes(), Tagged: saysVLAN.MatchString(o.expr),
 		Snaplen: o.snaplen, NoIn: dir.noIn, NoOut: dir.noOut,
 		RingSize: o.ring, Forwarded: o.device != "",

@@ -17,6 +17,7 @@ func (t *Table) kernel(s *Step) {
 		return
 	}
 	t.touch(c, ev.Time)
+	t.handsOn = t.opt.Whose != nil && ev.Task.Known() && t.opt.Whose(c)
 	news := t.learnProcess(c, ev)
 	switch {
 	case ev.Kind == tcp.KindState:

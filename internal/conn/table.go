@@ -84,6 +84,7 @@ type Table struct {
 	numbered  uint64
 	forgotten uint64
 	missed    bool // some events were lost
+	handsOn   bool // with this event somebody takes over what was asked for
 }
 
 // New returns an empty table.
@@ -96,6 +97,7 @@ func New(o Options) *Table {
 // grown to its working size.
 func (t *Table) Apply(ev *tcp.Event) *Step {
 	t.expire(ev.Time)
+	t.handsOn = false
 	s := &t.step
 	*s = Step{Event: ev}
 	switch ev.Kind {
@@ -109,7 +111,7 @@ func (t *Table) Apply(ev *tcp.Event) *Step {
 		t.kernel(s)
 	}
 	if t.opt.Whose != nil && s.Selected && ev.Kind != tcp.KindGap {
-		s.Selected = t.isAskedFor(s)
+		s.Selected = t.isAskedFor(s) || t.handsOn
 	}
 	if s.Selected && s.Conn != nil && s.Conn.Number == 0 {
 		t.number(s.Conn)
