@@ -63,7 +63,7 @@ struct event {
 	__u16 cap_len;	/* packet: bytes of the frame */
 	__u8 kind;
 	__u8 flags;
-	__u8 detail;	/* packet: PACKET_HOST .. PACKET_OUTGOING; ->CLOSE: what the timewait minisock is in; owner: enum event_via */
+	__u8 detail;	/* packet: PACKET_HOST .. PACKET_OUTGOING; ->CLOSE: what the timewait minisock is in; owner, failed connect: enum event_via */
 	__u8 oldstate;
 	__u8 newstate;
 	__u8 family;	/* AF_INET, AF_INET6 */
@@ -71,11 +71,11 @@ struct event {
 	/* EV_TUPLE */
 	__u16 sport;	/* local port, host order; 0 unknown */
 	__u16 dport;
-	__s32 err;	/* sk_err, or what the retransmission returned */
+	__s32 err;	/* sk_err, what the retransmission returned, or the failed connect's error */
 	__u8 saddr[16]; /* local address, network order; IPv4 in the first four bytes */
 	__u8 daddr[16];
 	__u64 cgroup;	/* id of the cgroup (v2) that the socket was made in; 0 unknown */
-	__u32 isn;	/* ->ESTABLISHED: the first sequence number behind the own SYN; 0 unknown */
+	__u32 isn;	/* ->ESTABLISHED, and a child kept back: the first sequence number behind the own SYN; 0 unknown */
 	__u32 peer_isn; /* and behind the other end's */
 
 	/* EV_NAME */

@@ -76,7 +76,7 @@ __attribute__((noinline)) int namespace_has(__u64 netns, __u64 high, __u64 low, 
 /*
  * Addresses that are no device's, but that this namespace answers for: its own
  * firewall translates them (DNAT) after the receive hook. They become known by
- * the first answer that leaves; the very first SYN is taken for passed on.
+ * the first answer that leaves; for the SYNs until then see held.h.
  */
 struct answered {
 	__u64 high, low;

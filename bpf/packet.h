@@ -279,18 +279,6 @@ static __always_inline bool to_many(struct sk_buff *skb)
 	return type == PACKET_BROADCAST || type == PACKET_MULTICAST;
 }
 
-/* for_us: on the way in, is it addressed to this namespace? */
-static __always_inline bool for_us(struct sighting *s, __u32 netns)
-{
-	struct address a = {};
-
-	if (!s->rx || all_hops)
-		return true;
-	if (to_many(s->skb))
-		return true;
-	read_address(s->f, s->cap, s->raw, false, &a);
-	return !a.family || is_local(s->skb, &a) || is_answered(&a, netns);
-}
 
 /* A request socket has no cookie, and its address is not the child's. */
 static __always_inline __u64 owners_cookie(struct sock *owner)
@@ -312,6 +300,74 @@ static __always_inline void fill_head(struct event *e, struct sighting *s, __u8 
 	e->detail = PACKET_OUTGOING;
 	if (s->rx)
 		e->detail = BPF_CORE_READ_BITFIELD_PROBED(s->skb, pkt_type);
+}
+
+/* name_device fills the part EV_NAME of a packet's record. */
+static __always_inline void name_device(struct event *e, struct net_device *dev)
+{
+	e->flags |= EV_NAME;
+	e->pid = 0;
+	((__u64 *)e->name)[0] = ((__u64 *)dev->name)[0];
+	((__u64 *)e->name)[1] = ((__u64 *)dev->name)[1];
+}
+
+/* hold keeps what is a SYN, for the case that it is answered from here after all. */
+static __attribute__((noinline)) int hold(struct sighting *s, __u32 netns)
+{
+	__u32 at = tcp_at(s->f, s->cap, s->raw), n = s->cap < snap_len ? s->cap : snap_len;
+	struct event *e = &s->f->e;
+
+	if (!at || (s->f->data[at + 13] & (TCP_FLAG_SYN | TCP_FLAG_ACK)) != TCP_FLAG_SYN)
+		return 0;
+	stamp(e, EV_PACKET);
+	fill_head(e, s, EV_PACKET, netns, NULL);
+	e->cap_len = n < HELD_ROOM ? n : HELD_ROOM;
+	name_device(e, s->dev);
+	hold_syn(s->f, at);
+	return 0;
+}
+
+/* for_us: on the way in, is it addressed to this namespace? */
+static __always_inline bool for_us(struct sighting *s, __u32 netns)
+{
+	struct address a = {};
+
+	if (!s->rx || all_hops)
+		return true;
+	if (to_many(s->skb))
+		return true;
+	read_address(s->f, s->cap, s->raw, false, &a);
+	if (!a.family || is_local(s->skb, &a) || is_answered(&a, netns))
+		return true;
+	hold(s, netns);
+	return false;
+}
+
+/*
+ * answer looks at a SYN-ACK of a request socket, and at a reset of nobody's: the
+ * SYN that it answers may be held. A SYN-ACK also tells an address that this
+ * namespace answers for; a reset does not, as a firewall sends it in other
+ * hosts' names.
+ */
+static __attribute__((noinline)) int answer(struct sighting *s, __u32 netns, struct sock *owner)
+{
+	__u32 at = tcp_at(s->f, s->cap, s->raw);
+	struct address source = {};
+
+	if (!at)
+		return 0;
+	if (!owner) {
+		if (s->f->data[at + 13] & TCP_FLAG_RST)
+			tell_held(s->f, at, netns, NULL);
+		return 0;
+	}
+	if (!is_translated(s->f, s->cap, s->raw, owner))
+		return 0;
+	tell_held(s->f, at, netns, owner);
+	read_address(s->f, s->cap, s->raw, true, &source);
+	if (source.family)
+		answers_for(&source, netns);
+	return 0;
 }
 
 /*
@@ -348,10 +404,7 @@ static __always_inline void emit(struct sighting *s, __u8 kind, __u32 netns, str
 	e = &s->f->e;
 	fill_head(e, s, kind, netns, owner);
 	e->cap_len = n;
-	e->flags |= EV_NAME;
-	e->pid = 0;
-	((__u64 *)e->name)[0] = ((__u64 *)s->dev->name)[0];
-	((__u64 *)e->name)[1] = ((__u64 *)s->dev->name)[1];
+	name_device(e, s->dev);
 	if (owner) {
 		e->flags |= EV_TUPLE;
 		fill_tuple_direct(e, owner);
@@ -368,8 +421,8 @@ static __always_inline struct sock *owner_of(struct sk_buff *skb, struct net_dev
 
 	if (!sk || sk->__sk_common.skc_net.net != dev->nd_net.net)
 		return NULL;
-	/* The namespace's control socket (resets, ACKs of TIME_WAIT) has neither; a socket aborted just now has lost its number. */
-	if (!sk->__sk_common.skc_num && !sk->__sk_common.skc_cookie.counter)
+	/* TCP's own socket (resets, ACKs of TIME_WAIT) has no other end, and no cookie; one aborted just now has lost its numbers only. */
+	if ((!sk->__sk_common.skc_num || !sk->__sk_common.skc_dport) && !sk->__sk_common.skc_cookie.counter)
 		return NULL;
 	if (sk->__sk_common.skc_state == TCP_NEW_SYN_RECV || sk->__sk_common.skc_state == TCP_TIME_WAIT)
 		return sk; /* TCP's own, and too short to ask for the protocol */
@@ -447,10 +500,18 @@ static __always_inline bool opens(struct sock *owner)
 	return owner->__sk_common.skc_state == TCP_SYN_SENT || owner->__sk_common.skc_state == TCP_NEW_SYN_RECV;
 }
 
+/* A request socket's SYN-ACK, or a reset: a socket of TCP's own sends it, or nobody's. */
+static __always_inline bool may_answer(struct sock *sk, struct sock *owner)
+{
+	if (owner)
+		return owner->__sk_common.skc_state == TCP_NEW_SYN_RECV;
+	return !sk || sk->sk_protocol == IPPROTO_TCP;
+}
+
 static __always_inline int packet(struct sk_buff *skb, struct net_device *dev, const bool rx)
 {
 	struct sighting s = { .skb = skb, .dev = dev, .rx = rx };
-	bool loopback = dev->flags & IFF_LOOPBACK, port_news = false, passed_over = false, wanted;
+	bool loopback = dev->flags & IFF_LOOPBACK, port_news = false, passed_over = false, answers = false, wanted;
 	struct sock *owner = NULL;
 	__u32 slot = rx ? HOOK_RX : HOOK_TX, netns;
 
@@ -467,19 +528,26 @@ static __always_inline int packet(struct sk_buff *skb, struct net_device *dev, c
 		if (selective && owner && !passed_over && opens(owner))
 			choose_flow(owner, netns);
 		port_news = owner && owner->__sk_common.skc_state == TCP_SYN_SENT;
+		answers = show_packets && !all_hops && !loopback && may_answer(skb->sk, owner);
 	}
 	wanted = sighted(skb, dev, rx);
 	if (!wanted && !port_news)
 		return 0;
 	wanted = wanted && show_packets && (rx || loopback ? want_in : want_out); /* on loopback each packet is an incoming one */
-	if (!wanted && !port_news)
+	if (!wanted && !port_news && !answers)
 		return 0;
 	s.f = bpf_map_lookup_elem(&frames, &slot);
 	if (!s.f)
 		return 0;
 	measure(&s);
 	s.flags = (loopback ? EV_LOOPBACK : 0) | (s.raw ? EV_RAW : 0);
-	if (wanted && asked(&s) && for_us(&s, netns) && !is_strangers(&s, owner, passed_over, rx || loopback))
+	wanted = wanted && asked(&s) && for_us(&s, netns) && !is_strangers(&s, owner, passed_over, rx || loopback);
+	if (answers) {
+		if (!s.cap)
+			s.cap = copy_linear(s.f, s.src, s.linear, 0, 0);
+		answer(&s, netns, owner);
+	}
+	if (wanted)
 		emit(&s, EV_PACKET, netns, owner);
 	else if (port_news)
 		emit(&s, EV_PORT, netns, owner);

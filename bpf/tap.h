@@ -11,6 +11,17 @@ const volatile __u32 tap_netns = 0;
 const volatile bool tap_raw = false;
 const volatile __u8 tap_name[16] = {};
 
+/* load loads n bytes, if there are any. Verifiers before 6.8 do not learn from a comparison with 0 that n is more. */
+static __always_inline bool load(struct __sk_buff *skb, __u32 from, void *to, __u64 n)
+{
+	__u64 less = n - 1;
+
+	if (!n)
+		return false;
+	BOUND(less);
+	return !bpf_skb_load_bytes(skb, from, to, less + 1);
+}
+
 /* copy_tap loads the frame, paged parts included, with its VLAN tag back in place or without. */
 static __always_inline __u32 copy_tap(struct frame *f, struct __sk_buff *skb, bool tagged)
 {
@@ -24,15 +35,9 @@ static __always_inline __u32 copy_tap(struct frame *f, struct __sk_buff *skb, bo
 		*(__u16 *)(f->data + 12) = skb->vlan_proto;
 		*(__u16 *)(f->data + 14) = bpf_htons(skb->vlan_tci);
 		n -= 12;
-		BOUND(n);
-		if (!n || bpf_skb_load_bytes(skb, 12, f->data + 16, n))
-			return 0;
-		return n + 16;
+		return load(skb, 12, f->data + 16, n) ? n + 16 : 0;
 	}
-	BOUND(n);
-	if (!n || bpf_skb_load_bytes(skb, 0, f->data, n))
-		return 0;
-	return n;
+	return load(skb, 0, f->data, n) ? n : 0;
 }
 
 SEC("socket")

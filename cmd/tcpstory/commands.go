@@ -18,6 +18,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"trace", "states and packets, live, in one order (what a bare tcpstory does)", trace},
+		{"doctor", "what works on this host, what each lack costs, and the remedy", doctor},
 		{"version", "the version of this program", versionAlone},
 	}
 }

@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"tcpstory/internal/kernel"
 )
 
 // Exit statuses.
@@ -58,6 +60,11 @@ func (e *env) status(err error) int {
 	case errors.As(err, &usage):
 		e.say("%s (tcpstory -h shows how)", oneLine(err))
 		return exitUsage
+	}
+	var refused kernel.Refused
+	if errors.As(err, &refused) {
+		e.say("%s (tcpstory doctor says what is missing)", oneLine(err))
+		return exitError
 	}
 	e.say("%s", oneLine(err))
 	return exitError

@@ -67,7 +67,7 @@ func (o *options) flags() *pflag.FlagSet {
 	f.StringVarP(&o.write, "write", "w", "", "write the packets to pcap `FILE` (- standard output) instead")
 	f.StringVarP(&o.read, "read", "r", "", "packets from pcap or pcapng `FILE` (- standard input)")
 	f.CountVarP(&o.stamp, "time", "t", "no time; -tt epoch, -ttt delta, -tttt date, -ttttt elapsed")
-	f.CountVarP(&o.verbose, "verbose", "v", "more of each packet (-vv)")
+	f.CountVarP(&o.verbose, "verbose", "v", "more of each packet (-vv), and of what is lacking")
 	f.BoolVarP(&o.quiet, "quick", "q", false, "less of each packet")
 	f.BoolVarP(&o.absolute, "absolute-tcp-sequence-numbers", "S", false, "absolute sequence numbers")
 	f.BoolVarP(&o.link, "link-header", "e", false, "the link-layer header too")
@@ -153,7 +153,8 @@ var directions = map[string]struct{ noIn, noOut bool }{
 	"inout": {}, "in": {noOut: true}, "out": {noIn: true},
 }
 
-// usage lists the flags by their short names, tcpdump's, a line each.
+// usage lists the flags by their short names, tcpdump's, a line each, and the
+// other commands.
 func (o *options) usage(f *pflag.FlagSet) string {
 	var b strings.Builder
 	b.WriteString(usageHead)
@@ -171,5 +172,9 @@ func (o *options) usage(f *pflag.FlagSet) string {
 		}
 		fmt.Fprintf(&b, "  %-19s %s\n", strings.TrimSpace(name+" "+value), text)
 	})
+	b.WriteString("\nother commands:\n")
+	for _, c := range commands()[1:] {
+		fmt.Fprintf(&b, "  %-19s %s\n", c.name, c.brief)
+	}
 	return b.String()
 }

@@ -14,8 +14,8 @@ import (
 	"tcpstory/internal/lab"
 )
 
-// account is a socket as ss shows it, or as tcpstory tells that it exists.
-type account struct {
+// existence is a socket as ss shows it, or as tcpstory tells that it exists.
+type existence struct {
 	State              string
 	Netns              uint32
 	Local, Remote      string
@@ -26,9 +26,9 @@ type account struct {
 }
 
 // ssSays lists every TCP socket of a host by its cookie.
-func ssSays(t *testing.T, h *lab.Host) map[uint64]account {
+func ssSays(t *testing.T, h *lab.Host) map[uint64]existence {
 	t.Helper()
-	all := map[uint64]account{}
+	all := map[uint64]existence{}
 	err := h.Within(func() error { // the host may have no name
 		out, err := exec.Command("ss", "-HtanpieO").Output()
 		for l := range strings.Lines(string(out)) {
@@ -50,7 +50,7 @@ var (
 )
 
 // readSs reads a line of ss -HtanpieO.
-func readSs(t *testing.T, l string) (cookie uint64, a account) {
+func readSs(t *testing.T, l string) (cookie uint64, a existence) {
 	t.Helper()
 	f := strings.Fields(l)
 	if len(f) < 5 || ssStates[f[0]] == "" {
@@ -134,9 +134,9 @@ func facts(t *testing.T, p *proc, hosts ...*lab.Host) (list []fact) {
 	return list
 }
 
-// account is what a socket event says.
-func (f *fact) account() account {
-	a := account{
+// existence is what a socket event says.
+func (f *fact) existence() existence {
+	a := existence{
 		State: f.State, Netns: f.Netns, Local: fmt.Sprintf("%s:%d", f.LocalAddr, f.LocalPort), Cgroup: f.CgroupPath,
 		Acked: f.BytesAcked, Received: f.BytesReceived, Backlog: f.Backlog, MostQueue: f.MaxBacklog,
 	}
@@ -152,8 +152,8 @@ func (f *fact) account() account {
 	return a
 }
 
-// witness is a tracer that started amid the gallery, and the hosts of which it tells.
-type witness struct {
+// amidTracer is one that started amid the gallery, and the hosts of which it tells.
+type amidTracer struct {
 	*proc
 	hosts []*lab.Host
 	chain *chain
@@ -165,13 +165,13 @@ func TestStartsAmidConnections(t *testing.T) {
 	g := openGallery(t)
 	named := g.rooms[0]
 	ports := []string{"portrange", fmt.Sprintf("%d-%d", galleryPort, galleryPort+2*galleryPorts)}
-	witnesses := map[string]*witness{
+	witnesses := map[string]*amidTracer{
 		"everywhere":   {proc: watch(t, here{}, append(ports, "--json")...), hosts: g.hosts()},
 		"--no-packets": {proc: watch(t, here{}, append(ports, "--json", "--no-packets")...), hosts: g.hosts()},
 		"--netns":      {proc: watch(t, here{}, "--json", "--netns", named.client.NetnsName(), "--netns", named.server.NetnsName()), hosts: []*lab.Host{named.client, named.server}},
 		"-i any":       {proc: watch(t, named.client, "--json", "-i", "any"), hosts: []*lab.Host{named.client}},
 	}
-	truth := map[*lab.Host]map[uint64]account{}
+	truth := map[*lab.Host]map[uint64]existence{}
 	total := 0
 	for _, h := range g.hosts() {
 		truth[h] = ssSays(t, h)
@@ -184,7 +184,7 @@ func TestStartsAmidConnections(t *testing.T) {
 	for what, w := range witnesses {
 		w.interrupt()
 		t.Run(what, func(t *testing.T) {
-			want := map[uint64]account{}
+			want := map[uint64]existence{}
 			for _, h := range w.hosts {
 				maps.Copy(want, truth[h])
 			}
@@ -199,7 +199,7 @@ func TestStartsAmidConnections(t *testing.T) {
 
 // checkChains wants no socket's states to contradict one another; but this machine
 // may hide an event from every BPF program (see both): then all witnesses lack it.
-func checkChains(t *few, witnesses map[string]*witness) {
+func checkChains(t *few, witnesses map[string]*amidTracer) {
 	t.Helper()
 	for what, w := range witnesses {
 		for cookie, line := range w.chain.broken {
@@ -215,7 +215,7 @@ func checkChains(t *few, witnesses map[string]*witness) {
 
 // checkExistence wants one socket event for each socket that ss has shown, first
 // of all events about it, and none for others there.
-func checkExistence(t *few, list []fact, want map[uint64]account) {
+func checkExistence(t *few, list []fact, want map[uint64]existence) {
 	t.Helper()
 	seen := map[uint64]bool{}
 	for i := range list {
@@ -231,7 +231,7 @@ func checkExistence(t *few, list []fact, want map[uint64]account) {
 		if f.Kind != "socket" {
 			continue
 		}
-		have := f.account()
+		have := f.existence()
 		if w.State == "SYN_RECV" {
 			have.Cgroup = "" // its listener's; ss shows none
 		}
@@ -257,7 +257,7 @@ func sameHolder(have, ss string) bool {
 
 // checkFuture wants each event of these sockets to fit to what was known before,
 // and to be of an older socket, of its process; and no other socket to be older.
-func checkFuture(t *few, list []fact, want map[uint64]account, c *chain) {
+func checkFuture(t *few, list []fact, want map[uint64]existence, c *chain) {
 	t.Helper()
 	moved := map[string]int{}
 	for i := range list {
@@ -273,7 +273,7 @@ func checkFuture(t *few, list []fact, want map[uint64]account, c *chain) {
 		if !f.Older {
 			t.Errorf("in ss when the trace began, and not older: %v", f)
 		}
-		if who := f.account().Holders; w.Holders != "" && !sameHolder(who, w.Holders) {
+		if who := f.existence().Holders; w.Holders != "" && !sameHolder(who, w.Holders) {
 			t.Errorf("of %q, ss says %q: %v", who, w.Holders, f)
 		}
 		if f.Kind == "state" {

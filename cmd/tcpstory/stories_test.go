@@ -61,8 +61,9 @@ type telling struct {
 	family         lab.Family
 	client, server uint32 // network namespaces
 	events         []happening
-	lines          []string // the events as they came
-	gaps           []string // what tcpstory itself reports as lost
+	passing        []happening // the same on other hosts, which the connection passes through
+	lines          []string    // the events as they came
+	gaps           []string    // what tcpstory itself reports as lost
 }
 
 // happening is an event in JSON, as far as the stories go.
@@ -93,6 +94,7 @@ type happening struct {
 	Device       string
 	Direction    string
 	Outgoing     bool
+	Loopback     bool
 	SrcAddr      string `json:"src_addr"`
 	SrcPort      uint16 `json:"src_port"`
 	DstAddr      string `json:"dst_addr"`
@@ -142,31 +144,42 @@ func (tell *telling) read(t *testing.T) {
 		if err := json.Unmarshal([]byte(l), &ev); err != nil {
 			t.Fatalf("%v: %s", err, l)
 		}
-		if ev.ICMPType == nil || ev.QuotedToward != 0 {
+		switch {
+		case ev.ICMPType != nil && ev.QuotedToward == 0:
+		case ev.Netns == tell.client || ev.Netns == tell.server:
 			tell.events = append(tell.events, ev)
+		default:
+			tell.passing = append(tell.passing, ev)
 		}
 	}
 }
 
-// at are the events of some kinds on a host, in order.
+// at are the events of some kinds on a host, in order. On loopback the one sighting
+// of a packet, which is its sender's, is its arrival too.
 func (tell *telling) at(host string, kinds ...tcp.Kind) (list []happening) {
 	for _, ev := range tell.events {
-		if tell.host(&ev) == host && slices.ContainsFunc(kinds, func(k tcp.Kind) bool { return k.String() == ev.Kind }) {
+		own := tell.host(&ev) == host
+		if own || ev.Loopback {
+			ev.Outgoing = ev.Outgoing && own
+		} else {
+			continue
+		}
+		if slices.ContainsFunc(kinds, func(k tcp.Kind) bool { return k.String() == ev.Kind }) {
 			list = append(list, ev)
 		}
 	}
 	return list
 }
 
+// alone: both ends are on one host.
+func (tell *telling) alone() bool { return tell.client == tell.server }
+
 // host is where an event took place.
 func (tell *telling) host(ev *happening) string {
-	switch ev.Netns {
-	case tell.client:
+	if ev.Netns != tell.server || tell.alone() && ev.LocalPort != tell.Port {
 		return lab.Client
-	case tell.server:
-		return lab.Server
 	}
-	return fmt.Sprint("network namespace ", ev.Netns)
+	return lab.Server
 }
 
 // verdict is what is not as it must be.
@@ -200,7 +213,7 @@ func (v *verdict) String() string {
 func judge(tell *telling) *verdict {
 	v := &verdict{of: tell}
 	for _, check := range []func(*verdict){
-		(*verdict).places, (*verdict).transitions, (*verdict).processes,
+		(*verdict).places, (*verdict).passages, (*verdict).transitions, (*verdict).processes,
 		(*verdict).packets, (*verdict).sightings, (*verdict).conversations, (*verdict).translation,
 		(*verdict).timeWait, (*verdict).order,
 		(*verdict).retransmissions, (*verdict).drops, (*verdict).facts,
@@ -210,20 +223,44 @@ func judge(tell *telling) *verdict {
 	return v
 }
 
-// places: every event belongs to one of the two ends (what a router forwards is
-// only shown with -i), and the numbers go up.
+// places: every packet was seen on the end's own device, and the numbers go up.
 func (v *verdict) places() {
+	device := "veth0"
+	if v.of.alone() {
+		device = "lo"
+	}
 	var last uint64
 	for _, ev := range v.of.events {
-		if h := v.of.host(&ev); h != lab.Client && h != lab.Server {
-			v.errs("event %d happened in %s", ev.Seq, h)
-		}
 		if ev.Seq <= last {
 			v.errs("event %d stands after %d", ev.Seq, last)
 		}
 		last = ev.Seq
-		if ev.Kind == tcp.KindPacket.String() && ev.Device != "veth0" {
+		if ev.Kind == tcp.KindPacket.String() && ev.Device != device {
 			v.errs("event %d was seen on %q", ev.Seq, ev.Device)
 		}
+	}
+}
+
+// passages: what a router forwards is only shown with -i. One that puts its own
+// address in the client's place is sent the answers, and these are shown: as the
+// same conversation.
+func (v *verdict) passages() {
+	var passed, sent string
+	if v.of.Name == "dnat-masquerade" || v.of.Name == "hairpin" {
+		for _, ev := range v.of.at(lab.Server, tcp.KindPacket) {
+			if ev.Outgoing {
+				sent += v.of.word(&ev) + " "
+			}
+		}
+	}
+	for _, ev := range v.of.passing {
+		if passed += v.of.word(&ev) + " "; ev.Conn != v.of.at(lab.Client, tcp.KindState)[0].Conn {
+			v.errs("event %d on the way is of conversation %d", ev.Seq, ev.Conn)
+		}
+	}
+	if len(passed) < len(sent) {
+		v.lacks("packets on the way: %s, want %s", passed, sent)
+	} else if passed != sent {
+		v.errs("packets on the way: %s, want %s", passed, sent)
 	}
 }

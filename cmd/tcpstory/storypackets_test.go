@@ -10,26 +10,13 @@ import (
 	"tcpstory/internal/tcp"
 )
 
-// translations are the stories whose wire is not what the sockets see.
-var translations = map[string]struct {
-	translated string // the host whose packets are not its socket's tuple
-	joined     bool   // both ends have one number
-	hidden     string // a packet that is not seen where it arrives
-	early      int    // at most so many of the host's packets come before the wire's tuple is known to be its socket's
-}{
-	// The client's own firewall translates. The socket is known by its cookie on
-	// the way out; what the wire then shows also finds the answers, and the
-	// server's end, whose socket has just that tuple.
-	"dnat-client": {translated: lab.Client, joined: true},
-	// A router translates: neither end's packets differ from its socket, and
-	// nothing that either host knows says that they belong together. Only the
-	// router's conntrack does. Two numbers, honestly.
-	"dnat-router": {},
-	// The server's own firewall translates. Its first SYN arrives for an address
-	// that nobody has yet answered for, and counts as passed on. Until the
-	// server's socket sends something itself, packets are joined to the client by
-	// its tuple, and the new socket has a number of its own.
-	"dnat-server": {translated: lab.Server, joined: true, hidden: ">S", early: 3},
+// translations are, for the stories whose wire is not what the sockets see, the
+// hosts whose packets are not their socket's tuple. A router's translation shows at
+// neither: only sequence numbers tell that the two ends belong together.
+var translations = map[string][]string{
+	"dnat-client":   {lab.Client},
+	"dnat-server":   {lab.Server},
+	"dnat-loopback": {lab.Client, lab.Server}, // each is seen as it is sent: the other's view
 }
 
 // word is one packet as lab.Packets spells it.
@@ -66,9 +53,6 @@ func (v *verdict) packets() {
 	if atServer == "" {
 		atServer = v.of.Story.Packets
 	}
-	if hidden := translations[v.of.Name].hidden; hidden != "" {
-		atServer = lab.Packets(strings.Replace(string(atServer), hidden, "", 1))
-	}
 	v.sequence(lab.Client, v.of.Story.Packets)
 	v.sequence(lab.Server, atServer)
 }
@@ -91,7 +75,6 @@ func (v *verdict) sequence(host string, want lab.Packets) {
 // sightings: every packet is seen once where it leaves and once where it
 // arrives, in this order.
 func (v *verdict) sightings() {
-	hidden := translations[v.of.Name].hidden
 	left := map[string][]uint64{}
 	for _, ev := range v.of.events {
 		if ev.Kind != tcp.KindPacket.String() {
@@ -99,16 +82,22 @@ func (v *verdict) sightings() {
 		}
 		word := v.of.word(&ev)
 		sends := (v.of.host(&ev) == lab.Client) == (word[0] == '>')
+		if ev.Loopback != v.of.alone() || ev.Loopback && !(sends && ev.Outgoing && ev.Direction == "In") {
+			v.errs("%s at the %s went %s (outgoing %v, loopback %v)", word, v.of.host(&ev), ev.Direction, ev.Outgoing, ev.Loopback)
+		}
+		if ev.Loopback {
+			continue
+		}
 		if way := map[bool]string{true: "Out", false: "In"}[sends]; ev.Direction != way || ev.Outgoing != sends {
 			v.errs("%s at the %s went %s (outgoing %v)", word, v.of.host(&ev), ev.Direction, ev.Outgoing)
 		}
 		which := fmt.Sprint(word, ev.TCPSeq, ev.TCPAck, ev.Length)
 		switch {
-		case sends && word != hidden:
+		case sends:
 			left[which] = append(left[which], ev.Seq)
-		case !sends && len(left[which]) == 0:
+		case len(left[which]) == 0:
 			v.lacks("%s arrived (%d) and did not leave", word, ev.Seq)
-		case !sends:
+		default:
 			left[which] = left[which][1:]
 		}
 	}
@@ -122,17 +111,11 @@ func (v *verdict) sightings() {
 // conversations: all that an end tells has one number, and both ends have the
 // same; the listener has one of its own.
 func (v *verdict) conversations() {
-	t := translations[v.of.Name]
-	joined := !v.of.Story.Translated || t.joined
 	numbers := map[string][]uint64{}
 	for _, ev := range v.of.events {
 		end := v.of.host(&ev)
 		if ev.Role == "listener" {
 			end = ev.Role
-		}
-		opening := ev.Old == tcp.Listen.String() || ev.Old == tcp.SynRecv.String()
-		if t.early > 0 && opening && ev.Conn != 0 {
-			continue
 		}
 		if !slices.Contains(numbers[end], ev.Conn) {
 			numbers[end] = append(numbers[end], ev.Conn)
@@ -144,29 +127,23 @@ func (v *verdict) conversations() {
 		}
 	}
 	c, s := numbers[lab.Client], numbers[lab.Server]
-	if len(s) > 0 && slices.Equal(c, s) != joined || slices.Equal(numbers["listener"], c) {
-		v.errs("the numbers are %v, joined: want %v", numbers, joined)
+	if len(s) > 0 && !slices.Equal(c, s) || slices.Equal(numbers["listener"], c) {
+		v.errs("the numbers are %v", numbers)
 	}
 }
 
 // translation: translated says where the wire's tuple is not the socket's, and
 // the addresses say it too.
 func (v *verdict) translation() {
-	t := translations[v.of.Name]
 	server := lab.Virtual4
 	if v.of.family == lab.IPv6 {
 		server = lab.Virtual6
 	}
-	early := 0
 	for _, ev := range v.of.events {
 		if ev.Kind != tcp.KindPacket.String() || ev.ICMPType != nil {
 			continue
 		}
-		want := v.of.host(&ev) == t.translated
-		if want && !ev.Translated && early < t.early {
-			early++
-			want = false
-		}
+		want := slices.Contains(translations[v.of.Name], v.of.host(&ev))
 		if ev.Translated != want {
 			v.errs("packet %d is translated: %v, want %v", ev.Seq, ev.Translated, want)
 		}

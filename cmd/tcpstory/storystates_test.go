@@ -121,7 +121,7 @@ func isDeed(ev *happening) bool {
 func (v *verdict) processes() {
 	for _, ev := range v.of.events {
 		peer := v.peer(&ev)
-		deed := ev.Kind == tcp.KindState.String() && isDeed(&ev)
+		deed := ev.Kind == tcp.KindOwner.String() || ev.Kind == tcp.KindState.String() && isDeed(&ev)
 		switch {
 		case deed && (ev.Comm != peer || ev.PID == 0):
 			v.errs("%s → %s was done by %q (%d), want %q", ev.Old, ev.New, ev.Comm, ev.PID, peer)

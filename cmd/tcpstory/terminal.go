@@ -15,12 +15,17 @@ import (
 func newColumns(e *env, w *render.Writer, o *options) *render.Columns {
 	c := render.NewColumns(w, render.ColumnsOptions{
 		Width: terminalWidth(e), Time: render.TimeFormat(o.stamp), Absolute: o.absolute,
-		Color: e.terminal && e.getenv("NO_COLOR") == "" && e.getenv("TERM") != "dumb", Unicode: isUTF8(e.getenv),
+		Color: e.coloured(), Unicode: isUTF8(e.getenv),
 	})
 	if e.terminal {
 		followWidth(e, c)
 	}
 	return c
+}
+
+// coloured reports whether the output goes to somebody who sees colours.
+func (e *env) coloured() bool {
+	return e.terminal && e.getenv("NO_COLOR") == "" && e.getenv("TERM") != "dumb"
 }
 
 // defaultWidth is a terminal's that does not tell.

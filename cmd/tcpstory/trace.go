@@ -57,7 +57,11 @@ func traceLive(ctx context.Context, e *env, o *options) error {
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}
-	e.announce(o, append(source.Notes(), note, o.cut(), o.waitsFor("/proc")))
+	notes := append(source.Notes(), note, o.cut(), o.waitsFor("/proc"))
+	if o.verbose > 0 {
+		notes = append(notes, source.Refusals()...)
+	}
+	e.announce(o, notes)
 	stop := context.AfterFunc(ctx, func() { _ = source.Stop() })
 	defer stop()
 	s := newStory(o, sel, out)

@@ -65,6 +65,8 @@ func TestDebianKernels(t *testing.T) {
 			t.Run("json", func(t *testing.T) { g.tellsBoth(t, c.lacks) })
 			t.Run("lines", g.printsBoth)
 			t.Run("write", g.writesBoth)
+			t.Run("failed connects", g.tellsFailures)
+			t.Run("doctor", func(t *testing.T) { g.examines(t, vmReports[c.want.Name]) })
 		})
 	}
 }
@@ -94,7 +96,13 @@ type guest struct {
 // trace runs tcpstory during vmSteps and wants it to end well.
 func (g guest) trace(t *testing.T, args ...string) vm.Result {
 	t.Helper()
-	res, err := vm.Run(t.Context(), g.kernel, vm.Job{Binary: g.bin, Args: args, Steps: vmSteps})
+	return g.during(t, vmSteps, args...)
+}
+
+// during runs tcpstory during some steps and wants it to end well.
+func (g guest) during(t *testing.T, steps []vm.Step, args ...string) vm.Result {
+	t.Helper()
+	res, err := vm.Run(t.Context(), g.kernel, vm.Job{Binary: g.bin, Args: args, Steps: steps})
 	if err != nil || res.Status != 0 {
 		t.Fatalf("%s: status %d, %v\nstdout:\n%s\nstderr:\n%s", g.kernel.Release, res.Status, err, res.Stdout, res.Stderr)
 	}
@@ -133,6 +141,13 @@ type vmEvent struct {
 	OldState          string `json:"old_state"`
 	NewState          string `json:"new_state"`
 	SrcAddr           string `json:"src_addr"`
+
+	RemoteAddr string `json:"remote_addr"`
+	RemotePort int    `json:"remote_port"`
+	Error      string
+	Pid        int
+	Comm       string
+	NoSYN      bool `json:"no_syn"`
 }
 
 func vmEvents(t *testing.T, out []byte) (events []vmEvent) {

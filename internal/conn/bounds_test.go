@@ -50,7 +50,7 @@ func noise(r *rand.Rand, ev *tcp.Event) {
 	*ev = tcp.Event{
 		Time: ev.Time + int64(r.IntN(int(time.Second))) - int64(time.Second/10), Kind: tcp.Kind(r.IntN(10)),
 		Cookie: uint64(r.IntN(12)), Netns: uint32(r.IntN(3)), Flow: tcp.Flow{Local: addr(), Remote: addr()},
-		Old: tcp.State(r.IntN(13)), New: tcp.State(r.IntN(13)),
+		Old: tcp.State(r.IntN(13)), New: tcp.State(r.IntN(13)), ISN: uint32(r.IntN(3)), PeerISN: uint32(r.IntN(3)),
 	}
 	p := &ev.Packet
 	p.Flow, p.Quoted = tcp.Flow{Local: addr(), Remote: addr()}, tcp.Flow{Local: addr(), Remote: addr()}
@@ -129,7 +129,30 @@ func (x *churn) next() {
 		ev.Cookie += x.round << 20
 	}
 	ev.Flow, ev.Packet.Flow = x.shift(ev.Flow), x.shift(ev.Packet.Flow)
+	ev.Packet.Seq += uint32(x.round) * 9973
+	ev.Packet.Ack += uint32(x.round) * 9973
+	if ev.ISN != 0 {
+		ev.ISN += uint32(x.round) * 9973
+		ev.PeerISN += uint32(x.round) * 9973
+	}
 	x.tab.Apply(ev)
+}
+
+// routed is as conntest.Hosts, with a router between them that translates.
+func routed(port uint16) (client, server *conntest.Socket) {
+	c, v := conntest.Hosts(port)
+	c.Flow.Remote = netip.MustParseAddrPort("10.99.0.9:443")
+	return c, v
+}
+
+// only are the events of one namespace.
+func only(list []*tcp.Event, netns uint32) (kept []*tcp.Event) {
+	for _, ev := range list {
+		if ev.Netns == netns {
+			kept = append(kept, ev)
+		}
+	}
+	return kept
 }
 
 // shift gives the client's end, port 1, the round's port.
@@ -144,7 +167,7 @@ func (x *churn) shift(f tcp.Flow) tcp.Flow {
 }
 
 func TestApplyDoesNotAllocate(t *testing.T) {
-	for _, ends := range []func(uint16) (*conntest.Socket, *conntest.Socket){conntest.Hosts, conntest.SameHost} {
+	for _, ends := range []func(uint16) (*conntest.Socket, *conntest.Socket){conntest.Hosts, conntest.SameHost, routed} {
 		x := newChurn(ends)
 		for range 200_000 {
 			x.next()
@@ -161,8 +184,7 @@ func TestApplyDoesNotAllocate(t *testing.T) {
 	}
 }
 
-func benchmark(b *testing.B, ends func(uint16) (*conntest.Socket, *conntest.Socket)) {
-	x := newChurn(ends)
+func benchmark(b *testing.B, x *churn) {
 	for range 200_000 {
 		x.next()
 	}
@@ -172,5 +194,20 @@ func benchmark(b *testing.B, ends func(uint16) (*conntest.Socket, *conntest.Sock
 	}
 }
 
-func BenchmarkApplyTwoHosts(b *testing.B) { benchmark(b, conntest.Hosts) }
-func BenchmarkApplyLoopback(b *testing.B) { benchmark(b, conntest.SameHost) }
+func BenchmarkApplyTwoHosts(b *testing.B) { benchmark(b, newChurn(conntest.Hosts)) }
+func BenchmarkApplyLoopback(b *testing.B) { benchmark(b, newChurn(conntest.SameHost)) }
+func BenchmarkApplyRouted(b *testing.B)   { benchmark(b, newChurn(routed)) }
+
+// One end alone is on this host.
+func BenchmarkApplyClient(b *testing.B) { benchmarkEnd(b, true) }
+func BenchmarkApplyServer(b *testing.B) { benchmarkEnd(b, false) }
+
+func benchmarkEnd(b *testing.B, client bool) {
+	x := newChurn(conntest.Hosts)
+	c, v := conntest.Hosts(1)
+	if !client {
+		c = v
+	}
+	x.events = only(x.events, c.Netns)
+	benchmark(b, x)
+}

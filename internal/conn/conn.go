@@ -71,8 +71,13 @@ type Conn struct {
 	minisock bool // the kernel has handed the connection to a timewait minisock
 	waits    bool // that is in TIME_WAIT, as was told
 
-	synSeq  uint32 // initial sequence number, when haveSyn
-	haveSyn bool
+	unsent bool // it ended in SYN_SENT without an error, and connect()'s own was not told yet
+
+	iss, irs start  // where the numbers of what it sends, and receives, begin
+	settled  bool   // the kernel has said so
+	stamp    uint32 // time stamp (TSval) on the SYN that it sent last; 0 none
+	guessed  bool   // it is the caller, and its Peer is not certain
+	suitor   *Conn  // who was reached by a SYN with its number, and may be its other end
 
 	verdict verdict
 	tuple   node // Flow's place in the index
@@ -119,6 +124,15 @@ func (c *Conn) receives(s *tcp.Segment) { c.in.send(s); c.out.ack(s) }
 
 // gone reports whether the socket has ended: c is only kept for late packets.
 func (c *Conn) gone() bool { return c.Closed != 0 }
+
+// OtherView returns the tuple that the other end has, from its side, and whether
+// it is another than c's: then addresses are translated between the two.
+func (c *Conn) OtherView() (f tcp.Flow, differs bool) {
+	if c.Peer == nil || !complete(c.Flow) || !complete(c.Peer.Flow) {
+		return f, false
+	}
+	return c.Peer.Flow, c.Peer.Flow != c.Flow.Reverse()
+}
 
 // learnRole takes a role as a fact; the first one stands.
 func (c *Conn) learnRole(r Role) {

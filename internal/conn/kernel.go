@@ -10,7 +10,7 @@ import (
 // kernel places everything but packets and gaps.
 func (t *Table) kernel(s *Step) {
 	ev := s.Event
-	c := t.socket(ev)
+	c := t.socketOf(ev)
 	if c == nil {
 		s.Flow = ev.Flow
 		s.Selected = t.matches(ev.Flow)
@@ -27,12 +27,22 @@ func (t *Table) kernel(s *Step) {
 	case c.State == tcp.StateUnknown && c.Socket:
 		c.State = ev.New
 	}
+	if tellsStarts(ev) {
+		t.meet(c, ev)
+	}
 	s.Conn, s.Flow = c, c.Flow
 	s.Selected = t.selects(c) && news
 }
 
-// socket finds or makes the connection of a kernel event; nil if the event does
+// socketOf finds or makes the connection of a kernel event; nil if the event does
 // not say enough.
+func (t *Table) socketOf(ev *tcp.Event) *Conn {
+	if ev.Kind == tcp.KindConnectFailed {
+		return t.attempt(ev)
+	}
+	return t.socket(ev)
+}
+
 func (t *Table) socket(ev *tcp.Event) *Conn {
 	if ev.Cookie != 0 {
 		if c := t.byCookie[ev.Cookie]; c != nil && (c.Netns == ev.Netns || ev.Netns == 0) {
@@ -45,16 +55,22 @@ func (t *Table) socket(ev *tcp.Event) *Conn {
 }
 
 // sameSocket returns c, or a new connection where the same socket, or a new one
-// with the same key, begins again. The child of a half-open connection that was
-// looked at has its cookie, and goes on with it.
+// with the same key, begins again.
 func (t *Table) sameSocket(c *Conn, ev *tcp.Event) *Conn {
-	if begins(ev) && c.State != tcp.StateUnknown && c.State != tcp.NewSynRecv {
+	if begins(ev) && c.State != tcp.StateUnknown && !c.grows(ev) {
 		t.end(c, ev.Time)
 		delete(t.byCookie, c.Cookie)
 		return t.newSocket(ev)
 	}
+	c.learnStarts(ev)
 	t.learn(c, ev.Flow, false)
 	return c
+}
+
+// grows reports the child of a request socket that somebody has asked for its
+// cookie (ss does): the child inherits it.
+func (c *Conn) grows(ev *tcp.Event) bool {
+	return c.State == tcp.NewSynRecv && ev.Old == tcp.Listen
 }
 
 func (t *Table) newSocket(ev *tcp.Event) *Conn {
@@ -65,6 +81,7 @@ func (t *Table) newSocket(ev *tcp.Event) *Conn {
 	if c.Cookie != 0 {
 		t.byCookie[c.Cookie] = c
 	}
+	c.learnStarts(ev)
 	t.learn(c, ev.Flow, opens(ev))
 	return c
 }
@@ -81,6 +98,7 @@ func (t *Table) byTuple(ev *tcp.Event) *Conn {
 	case state && (c == nil || !c.Socket || begins(ev)):
 		return t.newSocket(ev)
 	case c != nil:
+		c.learnStarts(ev)
 		return c
 	case !t.matches(ev.Flow):
 		return nil
@@ -129,6 +147,7 @@ func (t *Table) transition(s *Step, c *Conn) {
 	if ev.New == tcp.Close {
 		c.minisock = handsOver(ev)
 		s.TimeWait = c.entersTimeWait()
+		s.Unsent = c.endsUnsent(ev)
 		t.end(c, ev.Time)
 	}
 }
@@ -171,7 +190,7 @@ func (t *Table) learn(c *Conn, f tcp.Flow, fresh bool) {
 	if older := t.index.link(&c.tuple, c, f); older != nil {
 		t.replace(older, c, fresh)
 	}
-	t.pair(c, f)
+	t.pair(c, f, fresh)
 }
 
 // replace ends an older connection whose tuple c has now.
@@ -188,11 +207,26 @@ func (t *Table) replace(older, c *Conn, fresh bool) {
 
 // inherit makes c, a socket, of what its packets have told before.
 func (t *Table) inherit(c, o *Conn) {
+	if c.differs(o) {
+		return
+	}
 	c.Number, c.Role, c.Opened = o.Number, o.Role, o.Opened
-	c.out, c.in, c.synSeq, c.haveSyn = o.out, o.in, o.synSeq, o.haveSyn
-	if o.Peer != nil {
-		marry(c, o.Peer)
-		o.Peer = nil
+	c.out, c.in, c.stamp = o.out, o.in, o.stamp
+	if o.iss.known {
+		c.iss = o.iss
+	}
+	if o.irs.known {
+		c.irs = o.irs
+	}
+	if p := o.Peer; p != nil {
+		guessed := p.guessed
+		t.marry(c, p)
+		p.guessed = guessed
+	}
+	if o.wire.linked {
+		f := o.Alias
+		t.index.unlink(&o.wire)
+		t.alias(c, f)
 	}
 }
 
@@ -206,39 +240,6 @@ func (t *Table) forgetStale(f tcp.Flow) {
 			}
 			n = next
 		}
-	}
-}
-
-// pair finds c's other end, which has the reverse of a tuple of c's, among this
-// host's sockets, of its own namespace first.
-func (t *Table) pair(c *Conn, f tcp.Flow) {
-	if c.Peer != nil {
-		return
-	}
-	var best *Conn
-	for n := t.index[keyOf(f.Reverse())]; n != nil; n = n.next {
-		p := n.conn
-		if p == c || p.gone() || p.Peer != nil && !p.Peer.gone() {
-			continue
-		}
-		if best == nil || p.Netns == c.Netns {
-			best = p
-		}
-	}
-	if best != nil {
-		marry(c, best)
-	}
-}
-
-func marry(c, p *Conn) {
-	if p.Peer != nil {
-		p.Peer.Peer = nil
-	}
-	c.Peer, p.Peer = p, c
-	if c.Role == RoleUnknown {
-		c.Role = p.Role.opposite()
-	} else if p.Role == RoleUnknown {
-		p.Role = c.Role.opposite()
 	}
 }
 

@@ -28,13 +28,20 @@ func (t *Table) segment(s *Step) {
 		t.seen(s, c)
 		return
 	}
+	if t.halfOpen(s) {
+		return
+	}
 	c, n := t.ownEnd(s)
-	if c == nil || restarts(c, &p.Segment) {
+	if c == nil || restarts(c, &p.Segment, s.Outgoing) {
 		if !p.Asked {
 			s.Flow = p.Flow
 			return
 		}
-		c, n = t.sighting(s, c)
+		f := p.Flow
+		if !s.Outgoing {
+			f = f.Reverse()
+		}
+		c, n = t.sighting(s, c, f), nil
 	}
 	s.Translated = n == &c.wire
 	t.seen(s, c)
@@ -47,40 +54,21 @@ func (t *Table) sender(ev *tcp.Event) *Conn {
 		return nil
 	}
 	c := t.byCookie[ev.Cookie]
-	if c == nil {
+	fresh := c == nil
+	if fresh {
 		c = t.create(ev)
 		c.Socket, c.Cookie, c.Older = true, ev.Cookie, ev.Starting
 		t.byCookie[c.Cookie] = c
+		c.learnSyn(&p.Segment, true)
 	}
 	t.learn(c, ev.Flow, false)
+	if fresh && c.irs.known && (c.Peer == nil || !c.Peer.Socket) {
+		t.recall(c)
+	}
 	if c.State == tcp.StateUnknown {
 		c.State = ev.New
 	}
 	return c
-}
-
-// alias remembers the wire's tuple where address translation has changed it, so
-// that the answers, which carry it too, find c. It reports whether it has.
-func (t *Table) alias(c *Conn, wire tcp.Flow) bool {
-	if !c.tuple.linked || wire == c.Flow {
-		return false
-	}
-	if c.wire.linked && wire == c.Alias {
-		return true
-	}
-	c.Alias = wire
-	older := t.index.link(&c.wire, c, wire)
-	if older != nil && older != c && !older.Socket {
-		t.drop(older)
-	}
-	t.pair(c, wire)
-	if c.Peer != nil && c.Peer.Number != 0 {
-		c.Number = c.Peer.Number // until now nothing told that the two are one
-	}
-	if c.verdict == passedOver {
-		c.verdict = undecided
-	}
-	return true
 }
 
 // ownEnd finds this host's end of a packet by its tuple, and sets s.Outgoing.
@@ -105,40 +93,45 @@ func (t *Table) ownEnd(s *Step) (*Conn, *node) {
 }
 
 // restarts reports a SYN that opens another connection than c on c's tuple.
-func restarts(c *Conn, seg *tcp.Segment) bool {
+func restarts(c *Conn, seg *tcp.Segment, outgoing bool) bool {
 	if !seg.Flags.Has(tcp.SYN) || seg.Flags.Has(tcp.ACK) {
 		return false
 	}
 	if c.Socket {
 		return c.gone()
 	}
-	return !c.haveSyn || c.synSeq != seg.Seq
+	syn := c.irs
+	if outgoing {
+		syn = c.iss
+	}
+	return !syn.known || syn.seq != seg.Seq
 }
 
 // sighting makes a connection of packets alone, in place of an older use of the
 // tuple, if there was one.
-func (t *Table) sighting(s *Step, older *Conn) (*Conn, *node) {
+func (t *Table) sighting(s *Step, older *Conn, f tcp.Flow) *Conn {
 	if older != nil && !older.Socket {
 		if p := older.Peer; p != nil && !p.Socket {
 			t.drop(p)
 		}
 		t.drop(older)
 	}
-	f := s.Event.Packet.Flow
-	if !s.Outgoing {
-		f = f.Reverse()
-	}
 	c := t.create(s.Event)
+	c.learnSyn(&s.Event.Packet.Segment, s.Outgoing)
 	t.learn(c, f, false)
-	return c, &c.tuple
+	return c
 }
 
 // seen joins the packet to c and learns from it.
 func (t *Table) seen(s *Step, c *Conn) {
 	t.touch(c, s.Event.Time)
 	p := &s.Event.Packet
-	if p.Flags.Has(tcp.SYN) {
+	if p.Flags.Has(tcp.SYN) && c.shakesHands() {
 		c.learnSyn(&p.Segment, s.Outgoing)
+		if p.Loopback && c.Peer != nil {
+			c.Peer.learnSyn(&p.Segment, false)
+		}
+		t.handshake(c, p, s.Outgoing)
 	}
 	if s.Outgoing {
 		c.sends(&p.Segment)
@@ -152,16 +145,17 @@ func (t *Table) seen(s *Step, c *Conn) {
 	s.Conn, s.Flow = c, c.Flow
 }
 
-// learnSyn takes the roles, and what marks this use of the tuple, from a SYN.
+// learnSyn takes the roles, and the first sequence numbers, from a SYN; other
+// segments tell it nothing.
 func (c *Conn) learnSyn(seg *tcp.Segment, outgoing bool) {
-	fromClient := !seg.Flags.Has(tcp.ACK)
-	if fromClient {
-		c.synSeq, c.haveSyn = seg.Seq, true
+	if !seg.Flags.Has(tcp.SYN) {
+		return
 	}
-	if fromClient == outgoing {
-		c.learnRole(RoleClient)
-	} else {
+	c.synStarts(seg, outgoing)
+	if seg.Flags.Has(tcp.ACK) == outgoing {
 		c.learnRole(RoleServer)
+	} else {
+		c.learnRole(RoleClient)
 	}
 }
 

@@ -64,6 +64,7 @@ type Step struct {
 	Translated   bool          // packets: the tuple on the wire is not the socket's (address translation)
 	InStateKnown bool          // InState holds
 	InState      time.Duration // state transitions: how long the socket was in Event.Old
+	Unsent       bool          // inferred: this SYN_SENT→CLOSE is connect() giving up before a SYN left
 	TimeWait     bool          // inferred: TIME_WAIT begins with this →CLOSE, or with this ACK of the peer's FIN
 }
 
@@ -78,10 +79,13 @@ type Table struct {
 	ended list // closed, the first closed first
 	free  *Conn
 
-	lookout   lookout
-	places    places
+	lookout lookout
+	places  places
+	callers callers
+
 	step      Step
 	numbered  uint64
+	united    uint64 // numbers that turned out to be another conversation's
 	forgotten uint64
 	missed    bool // some events were lost
 	handsOn   bool // with this event somebody takes over what was asked for
@@ -126,7 +130,7 @@ func (t *Table) isAskedFor(s *Step) bool {
 }
 
 // Numbered returns how many conversations have been given a number.
-func (t *Table) Numbered() uint64 { return t.numbered }
+func (t *Table) Numbered() uint64 { return t.numbered - t.united }
 
 // Len returns how many connections the table holds, ended ones included.
 func (t *Table) Len() int { return t.live.n + t.loose.n + t.ended.n }
@@ -156,8 +160,8 @@ func (t *Table) sharedNumber(c *Conn) uint64 {
 	}
 	for _, f := range [...]tcp.Flow{c.Flow, c.Flow.Reverse()} {
 		for n := t.index[keyOf(f)]; n != nil; n = n.next {
-			if n.conn.Number != 0 && !n.conn.gone() {
-				return n.conn.Number
+			if o := n.conn; o.Number != 0 && !o.gone() && !c.unlike(o) {
+				return o.Number
 			}
 		}
 	}

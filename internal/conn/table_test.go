@@ -256,8 +256,8 @@ func TestTranslatedAnswersJoin(t *testing.T) {
 	}
 }
 
-// TestTranslatedAtTheServer: what the server's socket sends tells whose other
-// end it is; from then on both have one number.
+// TestTranslatedAtTheServer: what the server's request socket sends tells whose
+// other end it is, and the socket takes it over.
 func TestTranslatedAtTheServer(t *testing.T) {
 	c, v := conntest.Hosts(40000)
 	c.Flow.Remote = conntest.Flow("10.99.0.9:8080", "").Local
@@ -269,15 +269,16 @@ func TestTranslatedAtTheServer(t *testing.T) {
 	unknown.Cookie = 0
 	s.Sends(&unknown, conntest.Header{Flags: conntest.SA, Seq: 1, Ack: 1001}, wire)
 	s.State(v, tcp.Listen, tcp.SynRecv)
-	s.Sends(v, conntest.Header{Flags: conntest.A, Seq: 2, Ack: 1001}, wire)
 	s.State(v, tcp.SynRecv, tcp.Established)
+	s.Gets(v, conntest.Header{Flags: conntest.A, Seq: 1001, Ack: 2}, conntest.Wire(c.Flow))
+	s.Sends(v, conntest.Header{Flags: conntest.A, Seq: 2, Ack: 1001}, wire)
 	got := apply(t, conn.New(conn.Options{}), s)
-	if early := got[3]; early.number == 1 {
-		t.Errorf("%v: joined by guessing", &early)
-	}
-	for _, w := range got[4:] {
-		if w.number != 1 || w.cookie != v.Cookie || w.Flow != v.Flow || w.role != conn.RoleServer {
-			t.Errorf("%v: conversation %d, cookie %d, flow %v, %v", &w, w.number, w.cookie, w.Flow, w.role)
+	for _, w := range got[2:] {
+		if w.number != 1 || w.Flow != v.Flow || w.role != conn.RoleServer {
+			t.Errorf("%v: conversation %d, flow %v, %v", &w, w.number, w.Flow, w.role)
+		}
+		if w.Translated != (w.ev.Kind == tcp.KindPacket) {
+			t.Errorf("%v: translated %v", &w, w.Translated)
 		}
 	}
 }

@@ -142,6 +142,15 @@ func below(point, path string) string {
 // ErrNoCgroup2 means that no cgroup hierarchy of version 2 is mounted.
 var ErrNoCgroup2 = errors.New("no cgroup2 is mounted here (mount -t cgroup2 none /sys/fs/cgroup/unified)")
 
+// CgroupRoot is where the hierarchy of version 2 is mounted; ErrNoCgroup2: it is not.
+func (n *Names) CgroupRoot() (string, error) {
+	point, fd, err := n.openCgroup2()
+	if err == nil {
+		unix.Close(fd)
+	}
+	return point, err
+}
+
 // openCgroup2 opens the cgroup2 mount; the caller closes fd.
 func (n *Names) openCgroup2() (point string, fd int, err error) {
 	if point, fd, err = n.mounts.openCgroup2(); err == nil {

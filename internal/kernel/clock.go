@@ -25,14 +25,16 @@ func (c *clock) wall(mono int64) int64 {
 	return mono + c.offset
 }
 
-func (c *clock) measure() {
-	best := int64(1 << 62)
+// measure takes the offset, and returns the width of the bracket that it lies in, ns.
+func (c *clock) measure() (best int64) {
+	best = 1 << 62
 	for range brackets {
 		before, real, after := nanos(unix.CLOCK_MONOTONIC), nanos(unix.CLOCK_REALTIME), nanos(unix.CLOCK_MONOTONIC)
 		if width := after - before; width < best {
 			best, c.offset = width, real-(before+width/2)
 		}
 	}
+	return best
 }
 
 func nanos(clock int32) int64 {

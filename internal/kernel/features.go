@@ -9,31 +9,101 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// hook is one program of bpf/ and the tracepoint it sits on.
+// hook is one program of bpf/ and the place in the kernel that it sits on.
 type hook struct {
-	program    string
-	tracepoint string // without its subsystem, as in btf_trace_<tracepoint>
-	packets    bool   // part of the packet view; else of the socket view
-	lack       string // what is missing without it
+	program  string
+	site     site
+	at       string // a tracepoint without its subsystem, as in btf_trace_<at>; a function; what is walked over
+	optional bool   // the kernel may refuse the program without harm to the rest: see programs.go
+	part     part
+	args     int    // the fewest arguments of the tracepoint that it can do with
+	instead  string // the program that makes this one needless
+	what     string // what it tells, and what it costs where that is more than its own event
+	lack     string // what is missing without it; "": another program stands in
+	since    string // the kernel that brought the place; "": all that we support
 }
 
+// site is the kind of place.
+type site uint8
+
+const (
+	onTracepoint site = iota // tp_btf
+	onExit                   // fexit: when the function returns
+	onWalk                   // iter: when the loader reads (walk.go)
+)
+
+// part is the view that needs a hook.
+type part uint8
+
+const (
+	partSockets part = iota // states and what goes with them
+	partPackets
+	partOwners // whose socket it is; belongs to the socket view
+)
+
 // hooks is every tracing program, in the order of attachment: packets first,
-// so that no transition is seen without the packet that caused it.
+// so that no transition is seen without the packet that caused it. Notes, doctor
+// and tests read it.
 var hooks = []hook{
-	{traceProgPacketIn, "netif_receive_skb", true, "packets in are not seen"},
-	{traceProgPacketOut, "net_dev_start_xmit", true, "packets out are not seen"},
-	{traceProgDrop, "kfree_skb", false, "drops are not seen"},
-	{traceProgSocketError, "inet_sk_error_report", false, "socket errors are not seen (the tracepoint came with 5.14)"},
-	{traceProgReceiveReset, "tcp_receive_reset", false, "resets received are not seen"},
-	{traceProgSendReset, "tcp_send_reset", false, "resets sent are not seen"},
-	{traceProgRetransmitSynack, "tcp_retransmit_synack", false, "repeated SYN-ACKs are not seen"},
-	{traceProgRetransmit, "tcp_retransmit_skb", false, "retransmissions are not seen"},
-	{traceProgDestroys, "tcp_destroy_sock", false, "who closes a socket that a reset has ended is not seen"},
-	{traceProgReads, "tcp_rcv_space_adjust", false, "who reads is not seen"},
-	{traceProgWrites, "tcp_sendmsg_locked", false, ""},
-	{traceProgWritesAny, "sock_send_length", false, "who writes is not seen (the tracepoint came with 6.3)"},
-	{traceProgSetState, stateTracepoint, false, "state transitions are not seen"},
-	{traceProgSetStateTwin, stateTracepoint, false, ""},
+	{program: traceProgPacketIn, at: "netif_receive_skb", part: partPackets,
+		what: "packets in", lack: "packets in are not seen"},
+	{program: traceProgPacketOut, at: "net_dev_start_xmit", part: partPackets,
+		what: "packets out, and the local port of a SYN_SENT", lack: "packets out are not seen"},
+	{program: traceProgDrop, at: "kfree_skb", args: 3,
+		what: "segments that this host drops, and why", lack: "drops are not seen", since: "5.17"},
+	{program: traceProgSocketError, at: "inet_sk_error_report",
+		what: "socket errors", lack: "socket errors are not seen", since: "5.14"},
+	{program: traceProgReceiveReset, at: "tcp_receive_reset",
+		what: "resets received", lack: "resets received are not seen"},
+	{program: traceProgSendReset, at: "tcp_send_reset",
+		what: "resets sent", lack: "resets sent are not seen"},
+	{program: traceProgRetransmitSynack, at: "tcp_retransmit_synack",
+		what: "repeated SYN-ACKs", lack: "repeated SYN-ACKs are not seen"},
+	{program: traceProgRetransmit, at: "tcp_retransmit_skb",
+		what: "retransmissions", lack: "retransmissions are not seen"},
+	{program: traceProgDestroys, at: "tcp_destroy_sock", part: partOwners,
+		what: "who closes a socket that has ended before", lack: "who closes a socket that a reset has ended is not seen"},
+	{program: traceProgReads, at: "tcp_rcv_space_adjust", part: partOwners,
+		what: "who reads (once known: a comparison a read)", lack: "who reads is not seen"},
+	{program: traceProgWrites, at: "tcp_sendmsg_locked", part: partOwners, since: "6.16",
+		what: "who writes (once known: a comparison a write)"},
+	{program: traceProgWritesAny, at: "sock_send_length", part: partOwners, instead: traceProgWrites,
+		what: "who writes (runs for every protocol)", lack: "who writes is not seen", since: "6.3"},
+	{program: traceProgWalkSockets, at: "tcp", site: onWalk, optional: true,
+		what: "sockets that exist at start", lack: "connections older than the trace are not known before they act"},
+	{program: traceProgWalkFiles, at: "task_file", site: onWalk, optional: true, part: partOwners,
+		what: "who holds a socket (a walk over all open files)", lack: "who holds a socket that nobody reads or writes is not seen"},
+	{program: traceProgConnect4Failed, at: "tcp_v4_connect", site: onExit, optional: true,
+		what: "connects over IPv4 that fail before a SYN", lack: "connects over IPv4 that fail for want of a route are not seen"},
+	{program: traceProgConnect6Failed, at: "tcp_v6_connect", site: onExit, optional: true,
+		what: "connects over IPv6 that fail before a SYN", lack: "connects over IPv6 that fail for want of a route are not seen"},
+	{program: traceProgSetState, at: stateTracepoint,
+		what: "state transitions; who connects, listens, closes", lack: "state transitions are not seen"},
+	{program: traceProgSetStateTwin, at: stateTracepoint,
+		what: "transitions that interrupt another one", lack: "transitions that interrupt another one are lost, and counted"},
+}
+
+// hookOf finds a program's hook; nil: it has none (the packet socket's filter).
+func hookOf(program string) *hook {
+	for i := range hooks {
+		if hooks[i].program == program {
+			return &hooks[i]
+		}
+	}
+	return nil
+}
+
+// name is what notes and lists call the hook.
+func (h *hook) name() string {
+	switch {
+	case h.site == onExit:
+		return "exit of " + h.at
+	case h.site == onWalk:
+		return "iter/" + h.at
+	case h.program == traceProgSetStateTwin:
+		return h.at + " (twin)"
+	}
+	return h.at
 }
 
 // stateTracepoint is the one that the socket view cannot do without.
@@ -41,6 +111,7 @@ const stateTracepoint = "inet_sock_set_state"
 
 // features is what the running kernel's BTF tells about its tracepoints.
 type features struct {
+	types                *btf.Cache
 	spec                 *btf.Spec
 	cookieHelper         bool
 	dynptr               bool
@@ -53,11 +124,12 @@ type features struct {
 var ErrNoBTF = errors.New("the kernel has no BTF (/sys/kernel/btf/vmlinux is missing): it needs CONFIG_DEBUG_INFO_BTF=y, as all Debian kernels from 5.10 on have")
 
 func probeFeatures() (*features, error) {
-	spec, err := btf.LoadKernelSpec()
+	types := btf.NewCache()
+	spec, err := types.Kernel()
 	if err != nil {
 		return nil, fmt.Errorf("%w (%v)", ErrNoBTF, err)
 	}
-	f := &features{spec: spec}
+	f := &features{types: types, spec: spec}
 	drop := f.arguments("kfree_skb")
 	f.dropReason, f.dropSock = drop >= 3, drop >= 4
 	f.resetReason = f.arguments("tcp_send_reset") >= 3
@@ -89,33 +161,41 @@ func (f *features) arguments(tracepoint string) int {
 	return len(proto.Params) - 1 // the first is the probe's own data
 }
 
+// has says whether the running kernel offers the place that the hook needs.
+func (f *features) has(h *hook) bool {
+	switch h.site {
+	case onExit:
+		return f.hasFunc(h.at)
+	case onWalk:
+		return f.hasFunc("bpf_iter_" + h.at)
+	}
+	return f.arguments(h.at) >= h.args
+}
+
 // notes says in plain words what this kernel does not tell of what was asked.
+// Optional hooks are left to doctor and -v: they would be said at every start.
 func (f *features) notes(c *Config, dev *device) []string {
 	var out []string
-	for _, h := range hooks {
-		if h.lack != "" && c.wants(h, dev) && f.arguments(h.tracepoint) < 0 {
-			out = append(out, fmt.Sprintf("no tracepoint %s: %s", h.tracepoint, h.lack))
+	for i := range hooks {
+		h := &hooks[i]
+		if h.lack != "" && !h.optional && c.wants(h, dev) && f.arguments(h.at) < 0 {
+			out = append(out, fmt.Sprintf("no tracepoint %s: %s%s", h.at, h.lack, came(h.since)))
 		}
 	}
-	if !f.dynptr && c.Packets && c.looksAtPayload() {
-		out = append(out, "tracing programs cannot read paged data before 6.12: where the filter asks for payload, packets out are not decided (counted)")
-	}
-	if !c.States {
-		return out
-	}
-	if !f.dropReason {
-		out = append(out, "kfree_skb gives no reason before 5.17: drops are not told from ordinary frees and are left out")
-	}
-	if f.dropReason && !f.dropSock {
-		out = append(out, "kfree_skb does not name the receiving socket before 6.11: drops without a reason (NOT_SPECIFIED) are left out")
-	}
-	if !f.resetReason {
-		out = append(out, "tcp_send_reset gives no reason, and is silent without a socket, before 6.10")
-	}
-	if !f.cookieHelper {
-		out = append(out, "no socket cookies before 5.12: sockets are told apart by address, which the kernel reuses")
+	for i := range abilities {
+		a := &abilities[i]
+		if a.asked(c) && !a.has(f) && !a.pointless(f) {
+			out = append(out, a.lack)
+		}
 	}
 	return out
+}
+
+func came(since string) string {
+	if since == "" {
+		return ""
+	}
+	return " (the tracepoint came with " + since + ")"
 }
 
 // names reads an enum of the running kernel: value to name without prefix.

@@ -39,8 +39,11 @@ func TestArgumentsOfTracepoints(t *testing.T) {
 		return bytes.Count(m[1], []byte(","))
 	}
 	for _, h := range hooks {
-		if have, want := f.arguments(h.tracepoint), count(h.tracepoint); have != want {
-			t.Errorf("%s has %d arguments, bpftool counts %d", h.tracepoint, have, want)
+		if h.site != onTracepoint {
+			continue
+		}
+		if have, want := f.arguments(h.at), count(h.at); have != want {
+			t.Errorf("%s has %d arguments, bpftool counts %d", h.at, have, want)
 		}
 	}
 	if n := f.arguments("no_such_tracepoint"); n != -1 {

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
@@ -71,7 +70,7 @@ const (
 )
 
 // specification is the committed object with everything set that this
-// configuration and this kernel ask for.
+// configuration and this kernel ask for, and with the programs that it wants.
 func specification(c *Config, f *features, dev *device) (*ebpf.CollectionSpec, error) {
 	spec, err := loadTrace()
 	if err != nil {
@@ -97,12 +96,10 @@ func specification(c *Config, f *features, dev *device) (*ebpf.CollectionSpec, e
 // keepWanted removes the programs that this run does not attach.
 func keepWanted(spec *ebpf.CollectionSpec, c *Config, f *features, dev *device) {
 	wanted := map[string]bool{traceProgPacketTap: dev.tapped && c.Packets}
-	for _, h := range hooks {
-		wanted[h.program] = f.arguments(h.tracepoint) >= 0 && c.wants(h, dev)
+	for i := range hooks {
+		h := &hooks[i]
+		wanted[h.program] = (h.optional || f.has(h)) && c.wants(h, dev) && !wanted[h.instead]
 	}
-	wanted[traceProgWritesAny] = wanted[traceProgWritesAny] && !wanted[traceProgWrites] // it fires for every protocol
-	wanted[traceProgWalkSockets], wanted[traceProgWalkFiles] = c.States, c.States
-	wanted[traceProgDrop] = wanted[traceProgDrop] && f.dropReason
 	for name := range spec.Programs {
 		if !wanted[name] {
 			delete(spec.Programs, name)
@@ -112,11 +109,11 @@ func keepWanted(spec *ebpf.CollectionSpec, c *Config, f *features, dev *device) 
 
 // wants says whether this view needs the hook. Packets out are looked at for
 // the socket view too: they tell the local port of a SYN_SENT socket.
-func (c *Config) wants(h hook, dev *device) bool {
+func (c *Config) wants(h *hook, dev *device) bool {
 	switch {
 	case h.program == traceProgPacketOut:
 		return c.States || c.Packets && !dev.tapped
-	case h.packets:
+	case h.part == partPackets:
 		return c.Packets && !dev.tapped
 	}
 	return c.States
@@ -151,32 +148,37 @@ func injectFilter(spec *ebpf.CollectionSpec, c *Config) error {
 // loadFor specifies and loads. From 6.4 to 6.11 the kernel has bpf_dynptr_from_skb
 // but refuses it to tracing programs, and its BTF does not tell: then once more
 // without.
-func loadFor(c *Config, f *features, dev *device) (*ebpf.Collection, error) {
+func loadFor(c *Config, f *features, dev *device) (*ebpf.Collection, []refusal, error) {
 	spec, err := specification(c, f, dev)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	coll, err := load(spec, f.spec)
+	coll, refusals, err := load(spec, f)
 	if err != nil && f.dynptr && !errors.Is(err, ErrRights) {
 		f.dynptr = false
-		if coll, again := loadFor(c, f, dev); again == nil {
-			return coll, nil
+		if coll, refusals, again := loadFor(c, f, dev); again == nil {
+			return coll, refusals, nil
 		}
 	}
-	return coll, err
+	return coll, refusals, err
 }
 
-func load(spec *ebpf.CollectionSpec, kernel *btf.Spec) (*ebpf.Collection, error) {
+// load makes the maps, then loads the programs onto them side by side: most of
+// the time to start is the verifier's, which works for root on every CPU at once.
+func load(spec *ebpf.CollectionSpec, f *features) (*ebpf.Collection, []refusal, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
-		return nil, refused(fmt.Errorf("raise RLIMIT_MEMLOCK for BPF maps: %w", err))
+		return nil, nil, refused(fmt.Errorf("raise RLIMIT_MEMLOCK for BPF maps: %w", err))
 	}
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-		Programs: ebpf.ProgramOptions{KernelTypes: kernel},
-	})
+	coll, err := loadMaps(spec, f)
 	if err != nil {
-		return nil, refused(fmt.Errorf("load BPF programs: %w", err))
+		return nil, nil, refused(fmt.Errorf("make BPF maps: %w", err))
 	}
-	return coll, nil
+	refusals, err := loadPrograms(coll, spec, f)
+	if err != nil {
+		coll.Close()
+		return nil, nil, refused(fmt.Errorf("load BPF programs: %w", err))
+	}
+	return coll, refusals, nil
 }
 
 // refused words a refusal that the caller's missing rights explain; lockdown
@@ -191,30 +193,42 @@ func refused(err error) error {
 // hasRights asks for CAP_BPF and CAP_PERFMON (capabilities(7)), or CAP_SYS_ADMIN
 // which stands for both.
 func hasRights() bool {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if unix.Capget(&header, &data[0]) != nil {
-		return os.Geteuid() == 0
-	}
-	has := func(c int) bool { return data[c/32].Effective&(1<<(c%32)) != 0 }
+	has := capabilities()
 	return has(unix.CAP_SYS_ADMIN) || has(unix.CAP_BPF) && has(unix.CAP_PERFMON)
 }
 
-// attach puts the programs on their tracepoints.
-func attach(coll *ebpf.Collection) ([]link.Link, error) {
-	var links []link.Link
-	for _, h := range hooks {
+// capabilities answers for each capability whether this process has it.
+func capabilities() func(bit int) bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if unix.Capget(&header, &data[0]) != nil {
+		return func(int) bool { return os.Geteuid() == 0 }
+	}
+	return func(bit int) bool { return data[bit/32].Effective&(1<<(bit%32)) != 0 }
+}
+
+// attach puts the programs on their places. An optional one that is refused
+// leaves the collection.
+func attach(coll *ebpf.Collection) (links []link.Link, refusals []refusal, err error) {
+	for i := range hooks {
+		h := &hooks[i]
 		program := coll.Programs[h.program]
-		if program == nil {
+		if program == nil || h.site == onWalk {
 			continue
 		}
 		l, err := link.AttachTracing(link.TracingOptions{Program: program})
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("attach to tracepoint %s: %w", h.tracepoint, err), closeAll(links))
+		switch {
+		case err == nil:
+			links = append(links, l)
+		case h.optional:
+			refusals = append(refusals, refusal{h, err})
+			delete(coll.Programs, h.program)
+			program.Close()
+		default:
+			return nil, nil, errors.Join(fmt.Errorf("attach to %s: %w", h.name(), err), closeAll(links))
 		}
-		links = append(links, l)
 	}
-	return links, nil
+	return links, refusals, nil
 }
 
 // closeAll detaches in reverse, states before packets: the last transitions

@@ -10,6 +10,7 @@ import (
 
 	"tcpstory/internal/filter"
 	"tcpstory/internal/kernel"
+	"tcpstory/internal/kernel/blindspot"
 	"tcpstory/internal/lab"
 	"tcpstory/internal/tcp"
 )
@@ -72,8 +73,8 @@ func fullRing(t *testing.T, c kernel.Config) bool {
 	tiny := open(t, c)
 	c.RingSize = 16 << 20
 	large := open(t, c)
-	blind := watchBlindSpot(t)
-	blind.begin()
+	blind := blindspot.Watch(t)
+	blind.Begin()
 	before := segmentsOf(t, []*lab.Host{host})
 	var have, all []fact
 	for range 5 {
@@ -87,7 +88,7 @@ func fullRing(t *testing.T, c kernel.Config) bool {
 	tr.run(t, 60) // and a loss behind the last record
 	quiet(t, host)
 	after := segmentsOf(t, []*lab.Host{host})
-	if blind.hit() {
+	if blind.Hit() {
 		return false
 	}
 	have, all = append(have, rest(t, tiny)...), rest(t, large)
@@ -182,15 +183,15 @@ func TestSkippedCallsAreCounted(t *testing.T) {
 	l := newLab(t, lab.Pair)
 	hosts := []*lab.Host{l.Host(lab.Client), l.Host(lab.Server)}
 	steerAll(t, hosts...)
-	blind := watchBlindSpot(t)
+	blind := blindspot.Watch(t)
 	var sum skips
 	for run := 0; sum.told < enough; run++ {
 		if run == mostRuns {
 			t.Fatalf("%d calls were skipped in %d runs", sum.told, run)
 		}
-		blind.begin()
+		blind.Begin()
 		s := countSkips(t, hosts)
-		if !blind.hit() {
+		if !blind.Hit() {
 			s.judge(t)
 			sum.told += s.exact
 		}

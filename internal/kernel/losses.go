@@ -32,12 +32,13 @@ type watched struct {
 
 func newLosses(coll *ebpf.Collection) losses {
 	l := losses{counter: coll.Variables[traceVarLost], rescued: coll.Variables[traceVarRescued], undecided: coll.Variables[traceVarUndecided]}
-	for _, h := range hooks {
+	for i := range hooks {
+		h := &hooks[i]
 		p := coll.Programs[h.program]
-		if p == nil || h.program == traceProgSetStateTwin {
+		if p == nil || h.site == onWalk || h.program == traceProgSetStateTwin {
 			continue // a skipped twin has lost nothing: the first program ran
 		}
-		l.programs = append(l.programs, watched{name: h.tracepoint, program: p, twin: h.program == traceProgSetState})
+		l.programs = append(l.programs, watched{name: h.at, program: p, twin: h.program == traceProgSetState})
 	}
 	for i := range l.programs { // skipped while the others were being attached: before the trace began
 		l.programs[i].told = l.skipped(&l.programs[i], true)

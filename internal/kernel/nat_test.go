@@ -1,8 +1,13 @@
 package kernel_test
 
 import (
+	"errors"
+	"fmt"
+	"net"
 	"net/netip"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"tcpstory/internal/kernel"
 	"tcpstory/internal/lab"
@@ -94,8 +99,8 @@ func checkRedirected(t *testing.T, seen []tcp.Event, real, public netip.AddrPort
 }
 
 // TestTranslatedAtTheServer: an address that is not the server's is led to it by
-// its own firewall. What comes in is known to be the server's as soon as an
-// answer has shown the translation: the very first SYN is not.
+// its own firewall. Whatever comes in is seen: the very first SYN is held back until
+// its answer shows the translation, and is told with the socket's own tuple.
 func TestTranslatedAtTheServer(t *testing.T) {
 	onEach(t, func(t *testing.T, family lab.Family) {
 		s := actOut(t, "dnat-server", family)
@@ -119,8 +124,63 @@ func TestTranslatedAtTheServer(t *testing.T) {
 			}
 		}
 		arrived := len(seen) - countOut(seen)
-		if arrived < sent-1 {
+		if arrived != sent {
 			t.Errorf("the client sent %d packets, %d were seen to arrive", sent, arrived)
+		}
+		checkHeld(t, s, seen, real)
+	})
+}
+
+// checkHeld: the SYN stands first, by its time too, and where it stood on the way.
+func checkHeld(t *testing.T, s *scene, seen []tcp.Event, real netip.AddrPort) {
+	t.Helper()
+	syn, answer := &seen[0], &seen[1]
+	if syn.Packet.Flags != tcp.SYN || answer.Packet.Flags != tcp.SYN|tcp.ACK || syn.Time >= answer.Time || syn.Packet.Device != "veth0" {
+		t.Fatalf("first [%v] on %q, then [%v] %d ns later", syn.Packet.Flags, syn.Packet.Device, answer.Packet.Flags, answer.Time-syn.Time)
+	}
+	if own := (tcp.Flow{Local: real, Remote: syn.Packet.Flow.Local}); syn.Flow != own {
+		t.Errorf("the SYN is for %v, want %v", syn.Flow, own)
+	}
+	for _, ev := range s.at(lab.Client, tcp.KindPacket) {
+		if ev.Packet.Flags == tcp.SYN && (ev.Seq > syn.Seq || ev.Time > syn.Time || ev.Packet.Length != syn.Packet.Length) {
+			t.Errorf("the SYN left %d ns before it came, as event %d before %d", syn.Time-ev.Time, ev.Seq, syn.Seq)
+		}
+	}
+}
+
+// TestRefusedBehindTranslation: a SYN that is led to where nobody listens is seen
+// too, since this host's own reset answers it.
+func TestRefusedBehindTranslation(t *testing.T) {
+	onEach(t, func(t *testing.T, family lab.Family) {
+		l := newLab(t, lab.Pair)
+		client, server := l.Host(lab.Client), l.Host(lab.Server)
+		virtual, real := netip.AddrPortFrom(lab.Virtual4, 7999), netip.AddrPortFrom(server.Addr4(), 7999)
+		if family == lab.IPv6 {
+			virtual, real = netip.AddrPortFrom(lab.Virtual6, 7999), netip.AddrPortFrom(server.Addr6(), 7999)
+		}
+		if _, err := server.Break(lab.Rule{Hook: lab.Prerouting, ToPort: 7999, To: virtual.Addr(), Action: lab.Translate, Target: real}); err != nil {
+			t.Fatal(err)
+		}
+		var seen []string
+		stream := follow(t, kernel.Config{States: true, Packets: true}, func(ev *tcp.Event) {
+			if ev.Kind == tcp.KindPacket && ev.Packet.IsTCP && ev.Netns == server.Netns() {
+				seen = append(seen, ev.Packet.Dir.String()+" "+ev.Packet.Flags.String())
+			}
+		}, client, server)
+		err := client.Within(func() error {
+			c, err := net.Dial("tcp", virtual.String())
+			if err == nil {
+				c.Close()
+			}
+			return err
+		})
+		if !errors.Is(err, unix.ECONNREFUSED) {
+			t.Errorf("connecting gave %v", err)
+		}
+		stream.drain()
+		stream.end()
+		if fmt.Sprint(seen) != "[In S Out R.]" {
+			t.Errorf("seen at the server: %v", seen)
 		}
 	})
 }

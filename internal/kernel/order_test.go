@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"tcpstory/internal/kernel"
+	"tcpstory/internal/kernel/blindspot"
 	"tcpstory/internal/kernel/ordertest"
 	"tcpstory/internal/lab"
 	"tcpstory/internal/tcp"
@@ -45,7 +46,7 @@ type orderCheck struct {
 	hosts   []*lab.Host // client, server; one on loopback
 	traffic *traffic
 	stream  *stream
-	blind   *blindSpot
+	blind   *blindspot.Spot
 
 	sum           ordertest.Report
 	conns         int
@@ -69,7 +70,7 @@ func newOrderCheck(t *testing.T, rules []ordertest.Rule, device string, family l
 	}
 	c.traffic.prepare(t)
 	c.stream = follow(t, kernel.Config{States: true, Packets: true, RingSize: 64 << 20}, c.count, c.hosts...)
-	c.blind = watchBlindSpot(t)
+	c.blind = blindspot.Watch(t)
 	return c
 }
 
@@ -103,10 +104,10 @@ func (c *orderCheck) round() {
 	check := ordertest.New(c.rules, c.traffic.ports)
 	c.stream.show(func(ev *tcp.Event) { c.count(ev); check.Add(ev) })
 	made, before := c.traffic.total(), segmentsOf(c.t, c.hosts)
-	c.blind.begin()
+	c.blind.Begin()
 	c.traffic.run(c.t, perRound)
 	counted := c.settle()
-	hit := c.blind.hit()
+	hit := c.blind.Hit()
 	c.stream.show(c.count)
 	c.rounds++
 	if hit {

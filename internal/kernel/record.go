@@ -135,7 +135,7 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 	case tcp.KindDrop:
 		ev.Reason = d.drops[e.Reason]
 		ev.Packet.Ifindex = e.Ifindex
-	case tcp.KindOwner:
+	case tcp.KindOwner, tcp.KindConnectFailed:
 		ev.Via = tcp.Via(e.Detail)
 	case tcp.KindSocket:
 		ev.Minisock = tcp.State(e.Detail)

@@ -33,7 +33,7 @@ func TestKindsAndFlagsAreTheSame(t *testing.T) {
 		tcp.KindRetransmit: traceEventKindEV_RETRANSMIT, tcp.KindSynAckAgain: traceEventKindEV_SYNACK_AGAIN,
 		tcp.KindSendReset: traceEventKindEV_SEND_RESET, tcp.KindReceiveReset: traceEventKindEV_RECEIVE_RESET,
 		tcp.KindDrop: traceEventKindEV_DROP, tcp.KindSocketError: traceEventKindEV_SOCKET_ERROR,
-		tcp.KindPort: traceEventKindEV_PORT,
+		tcp.KindPort: traceEventKindEV_PORT, tcp.KindConnectFailed: traceEventKindEV_CONNECT_FAILED,
 	} {
 		if uint32(k) != uint32(want) {
 			t.Errorf("%v is %d in Go and %d in C", k, k, want)
@@ -91,6 +91,7 @@ var lengths = []struct {
 	{"socket error", tcp.KindSocketError, hasTuple, 0, tupleLen},
 	{"owner", tcp.KindOwner, hasTuple | hasName, 0, nameLen},
 	{"socket", tcp.KindSocket, hasTuple, 0, recordLen},
+	{"failed connect", tcp.KindConnectFailed, hasTuple | hasName, 0, nameLen},
 }
 
 // TestShortRecordsAreRefused cuts every kind of record at every length.

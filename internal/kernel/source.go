@@ -39,6 +39,8 @@ type Source struct {
 	notes  []string
 	link   tcp.LinkType
 
+	refusals []refusal
+
 	seq      uint64
 	held     bool   // record waits behind its gap
 	surveyed uint64 // where in the ring the look at what exists was over
@@ -48,20 +50,27 @@ type Source struct {
 	stopErr  error
 }
 
+// Refused is an error of Open that the kernel or missing rights are the reason
+// of: Examine says more.
+type Refused struct{ error }
+
+// Unwrap gives what was refused.
+func (r Refused) Unwrap() error { return r.error }
+
 // Open loads and attaches what the configuration asks for. On an error nothing
 // stays attached. It must run on a thread of the namespace that Config.Device
 // belongs to.
 func Open(c Config) (*Source, error) {
 	f, err := probeFeatures()
 	if err != nil {
-		return nil, err
+		return nil, Refused{err}
 	}
 	dev, err := openDevice(c.Device)
 	if err != nil {
 		return nil, err
 	}
 	if c.States && f.arguments(stateTracepoint) < 0 {
-		return nil, fmt.Errorf("no tracepoint %s in this kernel: its socket states cannot be traced (--no-states shows the packets alone)", stateTracepoint)
+		return nil, Refused{fmt.Errorf("no tracepoint %s in this kernel: its socket states cannot be traced (--no-states shows the packets alone)", stateTracepoint)}
 	}
 	if dev.index != 0 && len(c.Netns) == 0 {
 		c.Netns = []uint32{dev.netns}
@@ -69,20 +78,20 @@ func Open(c Config) (*Source, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	coll, err := loadFor(&c, f, dev)
+	coll, refusals, err := loadFor(&c, f, dev)
 	if err != nil {
-		return nil, err
+		return nil, Refused{err}
 	}
-	s := &Source{coll: coll, wait: busyWait, notes: append(f.notes(&c, dev), dev.notes()...), link: dev.link()}
+	s := &Source{coll: coll, refusals: refusals, wait: busyWait, notes: append(f.notes(&c, dev), dev.notes()...), link: dev.link()}
 	s.decode = decoder{
 		devices: map[place]string{},
 		drops:   f.names("skb_drop_reason", dropPrefix),
 		resets:  f.names("sk_rst_reason", resetPrefix),
 	}
 	if err := s.start(&c, dev); err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, Refused{errors.Join(err, s.Close())}
 	}
-	f.spec = nil
+	f.spec, f.types = nil, nil
 	debug.FreeOSMemory() // some 10 MiB of the kernel's type information have served
 	return s, nil
 }
@@ -103,9 +112,11 @@ func (s *Source) start(c *Config, dev *device) (err error) {
 			return err
 		}
 	}
-	if s.links, err = attach(s.coll); err != nil {
+	links, refusals, err := attach(s.coll)
+	if err != nil {
 		return err
 	}
+	s.links, s.refusals = links, append(s.refusals, refusals...)
 	s.losses = newLosses(s.coll)
 	if !c.States {
 		return nil
@@ -126,6 +137,15 @@ func (s *Source) Link() tcp.LinkType { return s.link }
 
 // Notes says what this kernel, or the chosen way, does not tell.
 func (s *Source) Notes() []string { return s.notes }
+
+// Refusals says which optional programs the kernel did not take, and what is
+// missing for it. Most users cannot help it, so that these are no notes.
+func (s *Source) Refusals() (lines []string) {
+	for _, r := range s.refusals {
+		lines = append(lines, r.String())
+	}
+	return lines
+}
 
 // Read fills ev with the next event: first the sockets that existed (KindSocket),
 // then what happens. It returns ErrIdle when none is waiting and io.EOF after

@@ -127,6 +127,20 @@ type traceFrame struct {
 	Data [4160]uint8
 }
 
+type traceHeld struct {
+	_    structs.HostLayout
+	E    traceEvent
+	Data [256]uint8
+}
+
+type traceHeldKey struct {
+	_     structs.HostLayout
+	Netns uint32
+	Seq   uint32
+	From  uint16
+	To    uint16
+}
+
 type traceNotes struct {
 	_         structs.HostLayout
 	Count     uint32
@@ -147,8 +161,11 @@ const (
 	traceMapDevices               = "devices"
 	traceMapEvents                = "events"
 	traceMapFrames                = "frames"
+	traceMapHeld                  = "held"
 	traceMapOwners                = "owners"
 	traceMapTold                  = "told"
+	traceProgConnect4Failed       = "connect4_failed"
+	traceProgConnect6Failed       = "connect6_failed"
 	traceProgDestroys             = "destroys"
 	traceProgDrop                 = "drop"
 	traceProgPacketIn             = "packet_in"
@@ -251,6 +268,8 @@ type traceSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type traceProgramSpecs struct {
+	Connect4Failed   *ebpf.ProgramSpec `ebpf:"connect4_failed"`
+	Connect6Failed   *ebpf.ProgramSpec `ebpf:"connect6_failed"`
 	Destroys         *ebpf.ProgramSpec `ebpf:"destroys"`
 	Drop             *ebpf.ProgramSpec `ebpf:"drop"`
 	PacketIn         *ebpf.ProgramSpec `ebpf:"packet_in"`
@@ -280,6 +299,7 @@ type traceMapSpecs struct {
 	Devices     *ebpf.MapSpec `ebpf:"devices"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
 	Frames      *ebpf.MapSpec `ebpf:"frames"`
+	Held        *ebpf.MapSpec `ebpf:"held"`
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
 	Told        *ebpf.MapSpec `ebpf:"told"`
 }
@@ -357,6 +377,7 @@ type traceMaps struct {
 	Devices     *ebpf.Map `ebpf:"devices"`
 	Events      *ebpf.Map `ebpf:"events"`
 	Frames      *ebpf.Map `ebpf:"frames"`
+	Held        *ebpf.Map `ebpf:"held"`
 	Owners      *ebpf.Map `ebpf:"owners"`
 	Told        *ebpf.Map `ebpf:"told"`
 }
@@ -369,6 +390,7 @@ func (m *traceMaps) Close() error {
 		m.Devices,
 		m.Events,
 		m.Frames,
+		m.Held,
 		m.Owners,
 		m.Told,
 	)
@@ -425,6 +447,8 @@ type traceVariables struct {
 //
 // It can be passed to loadTraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tracePrograms struct {
+	Connect4Failed   *ebpf.Program `ebpf:"connect4_failed"`
+	Connect6Failed   *ebpf.Program `ebpf:"connect6_failed"`
 	Destroys         *ebpf.Program `ebpf:"destroys"`
 	Drop             *ebpf.Program `ebpf:"drop"`
 	PacketIn         *ebpf.Program `ebpf:"packet_in"`
@@ -446,6 +470,8 @@ type tracePrograms struct {
 
 func (p *tracePrograms) Close() error {
 	return _TraceClose(
+		p.Connect4Failed,
+		p.Connect6Failed,
 		p.Destroys,
 		p.Drop,
 		p.PacketIn,

@@ -17,17 +17,19 @@ type Hook uint8
 
 // The hooks, as netfilter names them.
 const (
-	Input      Hook = iota // to this host's own sockets
-	Output                 // from them
-	Forward                // through
-	Prerouting             // just arrived
+	Input       Hook = iota // to this host's own sockets
+	Output                  // from them
+	Forward                 // through
+	Prerouting              // just arrived
+	Postrouting             // about to leave
 )
 
 var hooks = [...]*nftables.ChainHook{
-	Input:      nftables.ChainHookInput,
-	Output:     nftables.ChainHookOutput,
-	Forward:    nftables.ChainHookForward,
-	Prerouting: nftables.ChainHookPrerouting,
+	Input:       nftables.ChainHookInput,
+	Output:      nftables.ChainHookOutput,
+	Forward:     nftables.ChainHookForward,
+	Prerouting:  nftables.ChainHookPrerouting,
+	Postrouting: nftables.ChainHookPostrouting,
 }
 
 // Action is what a rule does with the packets it matches.
@@ -40,6 +42,7 @@ const (
 	RejectHostUnreachable        // answer with an ICMP error
 	RejectProhibited             // answer with ICMP "administratively prohibited"
 	Translate                    // DNAT to Rule.Target
+	Masquerade                   // SNAT to the device's address, Postrouting
 )
 
 // Rule selects TCP packets; zero fields select all. Ports are host order.
@@ -133,8 +136,11 @@ func (r Rule) chain(t *nftables.Table) *nftables.Chain {
 		Table: t, Name: "fault", Hooknum: hooks[r.Hook],
 		Type: nftables.ChainTypeFilter, Priority: nftables.ChainPriorityFilter,
 	}
-	if r.Action == Translate {
+	switch r.Action {
+	case Translate:
 		c.Type, c.Priority = nftables.ChainTypeNAT, nftables.ChainPriorityNATDest
+	case Masquerade:
+		c.Type, c.Priority = nftables.ChainTypeNAT, nftables.ChainPriorityNATSource
 	}
 	return c
 }

@@ -1,8 +1,6 @@
 package lab
 
 import (
-	"net/netip"
-
 	"golang.org/x/sys/unix"
 
 	"tcpstory/internal/tcp"
@@ -46,34 +44,6 @@ func icmpStory(errno4, errno6 unix.Errno) Story {
 	}
 }
 
-// translating are the stories whose two ends see different addresses.
-var translating = []Scenario{
-	{
-		Name: "dnat-client", Port: 7722, Topology: Pair, act: translated(Client, Output),
-		About: "the client's firewall translates (DNAT)",
-		Story: translatedStory(true),
-	},
-	{
-		Name: "dnat-router", Port: 7723, Topology: Routed, act: translated(Router, Prerouting),
-		About: "a router translates (DNAT)",
-		Story: translatedStory(false),
-	},
-	{
-		Name: "dnat-server", Port: 7724, Topology: Pair, act: translated(Server, Prerouting),
-		About: "the server's firewall translates (DNAT)",
-		Story: translatedStory(false),
-	},
-}
-
-func translatedStory(atClient bool) Story {
-	return Story{
-		Client: clientOpens.then(closesFirst...), Server: serverOpens.then(closesLast...), Listener: true,
-		Standing:   Standing{Client: tcp.Established, Server: tcp.Established},
-		Packets:    ">S <S. >. >P. <. <P. >. >F. <. <F. >.",
-		Translated: true, TranslatedAtClient: atClient,
-	}
-}
-
 func localOutputDrop(r *run) {
 	r.breaks("the client's own firewall drops what goes to the port", r.client,
 		Rule{Hook: Output, ToPort: r.scenario.Port})
@@ -91,19 +61,5 @@ func rejected(how Action) func(*run) {
 		r.connect(Option{})
 		r.fails()
 		r.stand()
-	}
-}
-
-// translated has one host's firewall lead the virtual address to the server.
-func translated(host string, hook Hook) func(*run) {
-	return func(r *run) {
-		r.breaks("the "+host+"'s firewall leads the virtual address to the server", r.lab.Host(host), Rule{
-			Hook: hook, ToPort: r.scenario.Port, To: r.target().Addr(),
-			Action: Translate, Target: netip.AddrPortFrom(r.server.Addr(r.family), r.scenario.Port),
-		})
-		r.establish()
-		r.exchange()
-		r.stand()
-		r.orderly(r.clientPeer, r.serverPeer)
 	}
 }

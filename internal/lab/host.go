@@ -18,6 +18,7 @@ type Host struct {
 	addr4  netip.Addr
 	addr6  netip.Addr
 	diag   diag
+	guest  bool // the namespace is another host's
 }
 
 // bootSysctls make a host quiet and every run like the one before it.
@@ -106,5 +107,7 @@ func (h *Host) boot() error {
 
 func (h *Host) close() {
 	h.diag.close()
-	h.ns.fd.Close()
+	if !h.guest {
+		h.ns.fd.Close()
+	}
 }

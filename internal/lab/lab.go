@@ -13,16 +13,18 @@ type Topology uint8
 
 // The topologies. In each the client is 10.77.0.1 and fd77::1.
 const (
-	Pair   Topology = iota // client and server share a link; the server is 10.77.0.2, fd77::2
-	Routed                 // client - router - server; the server is 10.77.1.2, fd77:0:0:1::2
-	Bridge                 // client and server on the ports of a third host's bridge; addresses as in Pair
+	Pair    Topology = iota // client and server share a link; the server is 10.77.0.2, fd77::2
+	Routed                  // client - router - server; the server is 10.77.1.2, fd77:0:0:1::2
+	Bridge                  // client and server on the ports of a third host's bridge; addresses as in Pair
+	Hairpin                 // as Bridge, and the bridge's host is their router, which leads them to each other
+	Alone                   // one host: the server is a second name for it, 127.0.0.1 and ::1
 )
 
 // The hosts' names. Every topology has a client and a server.
 const (
 	Client = "client"
 	Server = "server"
-	Router = "router" // Routed only
+	Router = "router" // Routed, Hairpin
 	Switch = "switch" // Bridge only
 )
 

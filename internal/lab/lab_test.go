@@ -9,7 +9,7 @@ import (
 
 // TestTopologies: in every topology the client reaches the server's port.
 func TestTopologies(t *testing.T) {
-	for _, topology := range []Topology{Pair, Routed, Bridge} {
+	for _, topology := range []Topology{Pair, Routed, Bridge, Hairpin, Alone} {
 		for _, f := range Families {
 			t.Run(fmt.Sprintf("%d/%s", topology, f), func(t *testing.T) {
 				t.Parallel()

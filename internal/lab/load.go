@@ -70,7 +70,7 @@ func (r LoadResult) String() string {
 // tcplab-load, and returns when it is over. The end of ctx ends it.
 func Load(ctx context.Context, h *Host, opt LoadOptions) (LoadResult, error) {
 	if opt.Steer {
-		if err := steer(ctx, h, opt.Server); err != nil {
+		if err := Steer(ctx, h, opt.Server); err != nil {
 			return LoadResult{}, err
 		}
 	}

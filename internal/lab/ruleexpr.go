@@ -121,6 +121,8 @@ func (r Rule) verdict() []expr.Any {
 		return []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}}
 	case Translate:
 		return r.translate()
+	case Masquerade:
+		return []expr.Any{&expr.Masq{}}
 	default:
 		return []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}}
 	}

@@ -230,11 +230,20 @@ func (r *run) socket(h *Host) (Socket, error) {
 		return Socket{}, err
 	}
 	for _, s := range socks {
-		if s.Flow.Local == r.local || s.Flow.Remote == r.local {
+		if r.isEnd(h, s) {
 			return s, nil
 		}
 	}
 	return Socket{}, nil
+}
+
+// isEnd tells the connection's socket on a host. The server's knows the client's
+// address only where nobody translates it.
+func (r *run) isEnd(h *Host, s Socket) bool {
+	if h == r.client {
+		return s.Flow.Local == r.local
+	}
+	return s.State != tcp.Listen && s.Flow.Local.Port() == r.scenario.Port
 }
 
 // await waits until one end is in a state.

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// steer turns receive packet steering on, over all CPUs, on every device of the
+// Steer turns receive packet steering on, over all CPUs, on every device of the
 // hosts; nil hosts are skipped.
-func steer(ctx context.Context, hosts ...*Host) error {
+func Steer(ctx context.Context, hosts ...*Host) error {
 	for _, h := range hosts {
 		if h == nil {
 			continue
@@ -28,7 +28,7 @@ func steer(ctx context.Context, hosts ...*Host) error {
 	return nil
 }
 
-// serveSteering is the helper process that steer starts.
+// serveSteering is the helper process that Steer starts.
 func serveSteering(io.Reader, io.Writer) error {
 	if err := unix.Mount("sysfs", "/sys", "sysfs", 0, ""); err != nil {
 		return fmt.Errorf("mount sysfs: %w", err)

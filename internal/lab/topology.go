@@ -63,6 +63,20 @@ var plans = map[Topology]plan{
 		},
 		finish: finishBridge,
 	},
+	Hairpin: {
+		hosts: []string{Client, Server, Router},
+		wires: []wire{
+			{plug{Client, "veth0", "10.77.0.1/24", "fd77::1/64"}, plug{Router, "port0", "", ""}},
+			{plug{Server, "veth0", "10.77.0.2/24", "fd77::2/64"}, plug{Router, "port1", "", ""}},
+		},
+		finish: finishHairpin,
+	},
+	Alone: {
+		hosts: []string{Client},
+		// A default route has to lead somewhere, for the time until a packet is translated.
+		wires:  []wire{{plug{Client, "veth0", "10.77.0.1/24", "fd77::1/64"}, plug{Client, "veth1", "", ""}}},
+		finish: finishAlone,
+	},
 }
 
 // Virtual4 and Virtual6 belong to no host: packets for them reach the server
@@ -227,12 +241,20 @@ func finishRouted(l *Lab) error {
 }
 
 func finishBridge(l *Lab) error {
-	err := l.Host(Switch).route(func(r router) error {
+	if err := l.Host(Switch).bridge("port0", "port1"); err != nil {
+		return err
+	}
+	return l.Host(Client).defaultVia(l.Host(Server))
+}
+
+// bridge makes br0 of some devices and brings it up.
+func (h *Host) bridge(ports ...string) error {
+	return h.route(func(r router) error {
 		br := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}
 		if err := r.LinkAdd(br); err != nil {
 			return fmt.Errorf("make a bridge: %w", err)
 		}
-		for _, port := range []string{"port0", "port1"} {
+		for _, port := range ports {
 			link, err := r.LinkByName(port)
 			if err == nil {
 				err = r.LinkSetMaster(link, br)
@@ -243,8 +265,49 @@ func finishBridge(l *Lab) error {
 		}
 		return r.up("br0")
 	})
-	if err != nil {
+}
+
+// hairpinSysctls have the router route, and nothing else: it does not tell the two
+// that they are neighbours, and does not filter what it only bridges.
+var hairpinSysctls = map[string]string{
+	"net.ipv4.ip_forward":                "1",
+	"net.ipv6.conf.all.forwarding":       "1",
+	"net.ipv4.conf.all.send_redirects":   "0",
+	"net.ipv4.conf.br0.send_redirects":   "0",
+	"net.bridge.bridge-nf-call-iptables": "0", "net.bridge.bridge-nf-call-ip6tables": "0",
+}
+
+func finishHairpin(l *Lab) error {
+	h := l.Host(Router)
+	if err := h.bridge("port0", "port1"); err != nil {
 		return err
 	}
-	return l.Host(Client).defaultVia(l.Host(Server))
+	if err := h.plugIn(plug{Router, "br0", "10.77.0.254/24", "fd77::fe/64"}); err != nil {
+		return err
+	}
+	for key, value := range hairpinSysctls {
+		if err := h.Sysctl(key, value); err != nil {
+			return err
+		}
+	}
+	if err := l.Host(Client).defaultVia(h); err != nil {
+		return err
+	}
+	return l.Host(Server).defaultVia(h)
+}
+
+// nobody4 and nobody6 are a gateway that is not there.
+var (
+	nobody4 = netip.MustParseAddr("10.77.0.254")
+	nobody6 = netip.MustParseAddr("fd77::fe")
+)
+
+func finishAlone(l *Lab) error {
+	h := l.Host(Client)
+	h.device = "lo"
+	l.hosts = append(l.hosts, &Host{
+		name: Server, ns: h.ns, guest: true, device: "lo",
+		addr4: netip.AddrFrom4([4]byte{127, 0, 0, 1}), addr6: netip.IPv6Loopback(),
+	})
+	return h.defaultTo(nobody4, nobody6)
 }

@@ -32,10 +32,14 @@ var ssStates = map[string]tcp.State{
 	"LISTEN": tcp.Listen,
 }
 
-// ssState asks ss for the state of the one connection on a port.
+// ssState asks ss for the state of the one connection on a port: the client's
+// socket knows it as the other end's, the server's as its own.
 func ssState(t *testing.T, h *Host, port uint16) tcp.State {
 	t.Helper()
-	filter := fmt.Sprintf("( sport = :%d or dport = :%d )", port, port)
+	filter := fmt.Sprintf("sport = :%d", port)
+	if h.Name() == Client {
+		filter = fmt.Sprintf("dport = :%d", port)
+	}
 	out, err := h.Command(t.Context(), "ss", "-Htan", filter).Output()
 	if err != nil {
 		t.Fatalf("ss on the %s: %v", h.Name(), err)
@@ -57,6 +61,7 @@ func ssState(t *testing.T, h *Host, port uint16) tcp.State {
 type sniffer struct {
 	cmd   *exec.Cmd
 	lines *bufio.Scanner
+	port  uint16
 }
 
 // markerPort carries one datagram that says: nothing comes after this.
@@ -65,7 +70,7 @@ const markerPort = 9
 func sniff(t *testing.T, h *Host, port uint16) *sniffer {
 	t.Helper()
 	filter := fmt.Sprintf("tcp port %d or udp port %d or icmp[icmptype] = icmp-unreach or (icmp6 and ip6[40] = 1)", port, markerPort)
-	s := &sniffer{cmd: h.Command(t.Context(), "tcpdump", "-l", "-n", "-t", "--immediate-mode", "-i", h.Device(), filter)}
+	s := &sniffer{port: port, cmd: h.Command(t.Context(), "tcpdump", "-l", "-n", "-t", "--immediate-mode", "-i", h.Device(), filter)}
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -108,8 +113,7 @@ func (s *sniffer) sequence(t *testing.T, client string) []byte {
 		case m[4] != "":
 			seen = AppendICMP(seen, m[1] == client)
 		default:
-			toServer := strings.HasPrefix(m[1], client+".")
-			seen = append(seen, way(toServer))
+			seen = append(seen, way(strings.HasSuffix(m[2], fmt.Sprint(".", s.port))))
 			seen = append(append(seen, m[3]...), ' ')
 		}
 	}

@@ -72,6 +72,44 @@ func TestHeadingComesBack(t *testing.T) {
 	}
 }
 
+// TestHeadingTellsTranslation: who sees which addresses is told once, and only where
+// it differs from what was told.
+func TestHeadingTellsTranslation(t *testing.T) {
+	virtual := conntest.Flow("10.99.0.9:8080", "").Local
+	ways := func(wireC, wireV tcp.Flow, v tcp.Flow) *conntest.Story {
+		c, s := conntest.Hosts(40000)
+		c.Flow.Remote, s.Flow = virtual, v
+		story := conntest.Whole(c, s)
+		for _, ev := range story.Events {
+			if p := &ev.Packet; p.Dir == tcp.DirOut && ev.Netns == c.Netns && wireC.Local.IsValid() {
+				p.Flow, ev.Flow, ev.Cookie = wireC, c.Flow, c.Cookie
+			} else if p.Dir == tcp.DirOut && ev.Netns == s.Netns && wireV.Local.IsValid() {
+				p.Flow, ev.Flow = wireV, s.Flow
+			}
+		}
+		return story
+	}
+	direct, masked := conntest.Flow("10.77.0.2:80", "10.77.0.1:40000"), conntest.Flow("10.77.0.2:80", "10.88.0.1:999")
+	for name, c := range map[string]struct {
+		story *conntest.Story
+		want  []string
+	}{
+		"at the client": {ways(direct.Reverse(), tcp.Flow{}, direct), []string{"on the wire 10.77.0.1.40000 - 10.77.0.2.80"}},
+		"on the way":    {ways(tcp.Flow{}, tcp.Flow{}, masked), []string{"at s 10.77.0.2.80 - 10.88.0.1.999"}},
+		"at the server": {ways(tcp.Flow{}, conntest.Flow("10.99.0.9:8080", "10.77.0.1:40000"), direct), []string{"at s 10.77.0.2.80 - 10.77.0.1.40000"}},
+	} {
+		var got []string
+		for line := range strings.Lines(tell(t, columns(ColumnsOptions{Width: 80}), c.story)) {
+			if text, ok := strings.CutPrefix(strings.TrimSpace(line), "#1  "); ok && !strings.HasPrefix(text, "c ") {
+				got = append(got, text)
+			}
+		}
+		if d := cmp.Diff(c.want, got); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+}
+
 func TestHeadingIsRepeatedWhenItHasLeftTheScreen(t *testing.T) {
 	c, _ := conntest.Hosts(40000)
 	s := conntest.New()

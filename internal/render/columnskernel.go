@@ -17,6 +17,8 @@ var columnFacts = [...]func(*Columns, *conn.Step){
 	tcp.KindDrop:         (*Columns).drop,
 	tcp.KindSocketError:  (*Columns).socketError,
 	tcp.KindOwner:        (*Columns).owner,
+
+	tcp.KindConnectFailed: (*Columns).connectFailed,
 }
 
 func (v *Columns) kernel(s *conn.Step) {
@@ -82,15 +84,20 @@ func (v *Columns) transition(s *conn.Step) {
 	if ev.Errno != 0 {
 		v.errno(ev.Errno)
 	}
+	if s.Unsent {
+		v.inferred("no SYN sent")
+	}
 	if s.TimeWait {
 		v.timeWait()
 	}
 }
 
-// timeWait appends what was inferred and not traced; hence dim.
-func (v *Columns) timeWait() {
+func (v *Columns) timeWait() { v.inferred("now TIME_WAIT") }
+
+// inferred appends what was inferred and not traced; hence dim.
+func (v *Columns) inferred(text string) {
 	v.c.in(styleDim)
-	v.c.text("now TIME_WAIT")
+	v.c.text(text)
 	v.c.plain()
 }
 
@@ -215,6 +222,13 @@ func (v *Columns) socketError(s *conn.Step) {
 	if s.Event.Soft {
 		v.c.text(" (soft)")
 	}
+}
+
+func (v *Columns) connectFailed(s *conn.Step) {
+	v.c.in(styleRed)
+	v.c.text("connect failed ")
+	v.errno(s.Event.Errno)
+	v.c.text(" before a SYN")
 }
 
 // viaWords say in the present what a process does that was not known before.

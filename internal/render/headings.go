@@ -11,10 +11,14 @@ const headingAge = 100
 
 // headings remembers which conversations were introduced lately, and when. Two
 // that share a slot are introduced more often; memory stays what it is.
-type headings [1 << 12]struct {
-	number     uint64
-	line       uint64
-	translated bool
+type headings [1 << 12]heading
+
+type heading struct {
+	number uint64
+	line   uint64
+	teller conn.Role // the end whose view of the addresses it tells
+	wire   bool      // what they are on the wire was told too
+	view   bool      // and how the other end sees them
 }
 
 // head introduces the step's conversation where it is due: it was not before, or
@@ -27,14 +31,13 @@ func (v *Columns) head(s *conn.Step) {
 	h := &v.headings[n%uint64(len(v.headings))]
 	again := h.number == n && v.line-h.line < headingAge
 	if !again {
-		h.number, h.line, h.translated = n, v.line, false
+		*h = heading{number: n, line: v.line, teller: s.Conn.Role}
 		if !v.lay.hasAddresses() || tooLong(s.Flow) {
 			v.heading(s)
 		}
 	}
-	if s.Translated && !h.translated && !v.lay.hasAddresses() {
-		h.translated = true
-		v.translation(s)
+	if !v.lay.hasAddresses() {
+		v.translation(s, h)
 	}
 }
 
@@ -78,12 +81,30 @@ func (v *Columns) heading(s *conn.Step) {
 	v.buf = v.c.finish()
 }
 
-// translation prints what the conversation looks like on the wire.
-func (v *Columns) translation(s *conn.Step) {
-	v.announce(s.Conn.Number, "on the wire ")
-	v.bothEnds(shownFlow(s), glyphBetween, "", [2]*conn.Conn{})
+// translation prints what the addresses are on the wire, and at the other end,
+// once each and where it is news.
+func (v *Columns) translation(s *conn.Step, h *heading) {
+	c := s.Conn
+	if c.Role != h.teller && c.Peer != nil {
+		c = c.Peer
+	}
+	if f := shownFlow(s); s.Translated && !h.wire && !sameEnds(f, c.Flow) {
+		h.wire = true
+		v.announce(s.Conn.Number, "on the wire ")
+		v.bothEnds(f, glyphBetween, "", [2]*conn.Conn{})
+		v.buf = v.c.finish()
+	}
+	f, differs := c.OtherView()
+	if !differs || h.view || h.wire && (sameEnds(f, c.Alias) || sameEnds(f, c.Peer.Alias)) {
+		return
+	}
+	h.view = true
+	v.announce(s.Conn.Number, "at "+endLetter(c.Peer)+" ")
+	v.bothEnds(f, glyphBetween, "", [2]*conn.Conn{})
 	v.buf = v.c.finish()
 }
+
+func sameEnds(f, g tcp.Flow) bool { return f == g || f == g.Reverse() }
 
 func (v *Columns) announce(number uint64, what string) {
 	v.c.begin(v.buf, v.lay.width)

@@ -27,6 +27,8 @@ var jsonFacts = [...]func(*object, *conn.Step){
 	tcp.KindSocketError: jsonError,
 	tcp.KindSocket:      jsonSocket,
 	tcp.KindGap:         jsonGap,
+
+	tcp.KindConnectFailed: jsonError,
 }
 
 // Write appends one event.
@@ -122,6 +124,7 @@ func jsonState(o *object, s *conn.Step) {
 	if s.Event.Errno != 0 {
 		jsonError(o, s)
 	}
+	o.when(fNoSYN, s.Unsent)
 }
 
 func jsonRetransmit(o *object, s *conn.Step) {

@@ -36,7 +36,7 @@ func parseLines(t testing.TB, out string) (objects []map[string]any) {
 
 func TestJSONFieldsAreDocumentedAndUsed(t *testing.T) {
 	seen := map[string]bool{}
-	out := tell(t, newJSON, append(stories(), everything(), whose())...)
+	out := tell(t, newJSON, append(stories(), everything(), whose(), unsent())...)
 	for _, m := range parseLines(t, out) {
 		for k := range m {
 			seen[k] = true
@@ -88,6 +88,14 @@ func whose() *conntest.Story {
 	s.Add(&tcp.Event{Kind: tcp.KindPlace, Netns: old.Netns, Place: &tcp.Place{Name: "blue"}})
 	s.Add(&tcp.Event{Kind: tcp.KindPlace, Cgroup: 4711, Place: &tcp.Place{Name: "web", Path: "/docker/abc", Container: "abc", Runtime: "docker"}})
 	s.State(old, tcp.Established, tcp.CloseWait)
+	return s
+}
+
+// unsent are attempts that fail before a SYN.
+func unsent() *conntest.Story {
+	c, _ := conntest.Hosts(40023)
+	s := conntest.NoPort(c, true)
+	s.Events = append(s.Events, conntest.NoRoute(c).Events...)
 	return s
 }
 

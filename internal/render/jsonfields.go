@@ -55,6 +55,7 @@ const (
 	fErrno
 	fError
 	fSoft
+	fNoSYN
 	fRetransmit
 	fRetransmitCount
 	fReason
@@ -139,9 +140,10 @@ var JSONFields = [...]JSONField{
 	fSrttUs:          {"srtt_us", "integer", "smoothed round-trip time in microseconds"},
 	fBacklog:         {"backlog", "integer", "listener: connections that wait to be accepted"},
 	fMaxBacklog:      {"max_backlog", "integer", "listener: how many may"},
-	fErrno:           {"errno", "integer", "error of the socket; for a retransmission, of the attempt"},
+	fErrno:           {"errno", "integer", "error of the socket; for a retransmission, of the attempt; for connect-failed, what connect() returned"},
 	fError:           {"error", "string", "name of errno"},
 	fSoft:            {"soft", "boolean", "errno is a soft error (sk_err_soft): noted, and counts only if the connection fails anyway"},
+	fNoSYN:           {"no_syn", "boolean", "inferred: connect() gave up before a SYN left, for want of a free port as a rule; the socket left SYN_SENT without an error and without a port"},
 	fRetransmit:      {"retransmit", "string", "SYN, RTO, fast, TLP, loss-recovery or unknown"},
 	fRetransmitCount: {"retransmit_count", "integer", "time-outs in a row; for a SYN-ACK, how many times it was sent again"},
 	fReason:          {"reason", "string", "the kernel's reason for a reset or a drop"},

@@ -22,13 +22,14 @@ type LineForm struct {
 // the trace began. SEGMENT is "Flags [..], seq N[:END], length N", its numbers
 // absolute.
 var LineForms = [...]LineForm{
-	{tcp.KindState, "State OLD -> NEW[ after N.NNN ms][, error NAME][, TIME_WAIT begins (inferred)]", "a transition, how long the socket was in OLD, and the socket's error"},
+	{tcp.KindState, "State OLD -> NEW[ after N.NNN ms][, error NAME][, no SYN sent (inferred)][, TIME_WAIT begins (inferred)]", "a transition, how long the socket was in OLD, and the socket's error; no SYN sent: connect() gave up before, for want of a free port as a rule"},
 	{tcp.KindRetransmit, "Retransmit SYN|RTO|fast|TLP|loss-recovery|unknown[ N][, failed NAME][, SEGMENT]", "a segment is sent again, or could not be; N time-outs in a row"},
 	{tcp.KindSynAckAgain, "Retransmit SYN-ACK[ N]", "a listener answers a SYN for the N-th time again: its timer fired, or the SYN was repeated"},
 	{tcp.KindSendReset, "Reset sent[, reason NAME]", "a RST leaves, and the kernel's reason"},
 	{tcp.KindReceiveReset, "Reset received", "a RST was accepted"},
 	{tcp.KindDrop, "Drop[ REASON][, incoming|, outgoing][, SEGMENT]", "the kernel threw a segment away"},
 	{tcp.KindSocketError, "Error NAME|0[ (soft)]", "the socket reports an error to its owner; a soft one is noted, and counts only if the connection fails anyway"},
+	{tcp.KindConnectFailed, "Connect failed NAME before a SYN", "connect() returned this error, and no SYN was sent: no route, or one that prohibits it, or no free port"},
 	{tcp.KindOwner, "Owner read|write|close|held", "this process is the socket's user from here on: it has read or written, closes, or one of its file descriptors is the socket"},
 	{tcp.KindGap, "*** [up to ]N events lost here: CAUSE[, PROGRAM] ***", "events are missing just before; stands behind the time alone"},
 }
@@ -42,6 +43,9 @@ var kernelFacts = [...]func([]byte, *conn.Step) []byte{
 	tcp.KindReceiveReset: func(dst []byte, _ *conn.Step) []byte { return append(dst, "Reset received"...) },
 	tcp.KindDrop:         dropFact,
 	tcp.KindSocketError:  errorFact,
+	tcp.KindConnectFailed: func(dst []byte, s *conn.Step) []byte {
+		return append(appendErrno(append(dst, "Connect failed "...), s.Event.Errno), " before a SYN"...)
+	},
 	tcp.KindOwner: func(dst []byte, s *conn.Step) []byte {
 		return append(append(dst, "Owner "...), s.Event.Via.String()...)
 	},
@@ -87,6 +91,9 @@ func stateFact(dst []byte, s *conn.Step) []byte {
 	}
 	if ev.Errno != 0 {
 		dst = appendErrno(append(dst, ", error "...), ev.Errno)
+	}
+	if s.Unsent {
+		dst = append(dst, ", no SYN sent (inferred)"...)
 	}
 	if s.TimeWait {
 		dst = append(dst, ", TIME_WAIT begins (inferred)"...)

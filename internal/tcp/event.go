@@ -89,7 +89,7 @@ type Event struct {
 	PeerISN  uint32
 	Starting bool  // the sockets that existed were still being looked at: one that is first met now, and not by its birth, is older
 	Inferred bool  // KindState: the kernel does not trace this transition; it follows from what was seen
-	Errno    int32 // KindState, KindSocketError: sk_err; KindRetransmit: result of the attempt (6.17+), < 0 failed
+	Errno    int32 // KindState, KindSocketError: sk_err; KindRetransmit: result of the attempt (6.17+), < 0 failed; KindConnectFailed: the error
 	Soft     bool  // KindSocketError: Errno is sk_err_soft, noted but not fatal by itself
 
 	Reason string // KindSendReset, KindDrop: the kernel's reason without its prefix; "" where it gives none

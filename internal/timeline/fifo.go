@@ -6,7 +6,7 @@ import "tcpstory/internal/tcp"
 type slot struct {
 	ev    tcp.Event
 	frame []byte
-	waits bool // for its local port
+	waits bool // for what a later event tells
 }
 
 // trim lets go of unusually large frame storage.

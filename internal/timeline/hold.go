@@ -8,7 +8,7 @@ import (
 
 // The limits of a Hold.
 const (
-	// HoldLimit is how long, in event time, an event waits for its port. The
+	// HoldLimit is how long, in event time, an event waits. The
 	// next event of the same socket usually follows within 40 µs.
 	HoldLimit = 50 * time.Millisecond
 	// HoldEvents and HoldBytes bound what waits behind it.
@@ -18,13 +18,19 @@ const (
 	keepFrame = 2048
 )
 
-// Hold fills in the local end of a CLOSE→SYN_SENT event, which the kernel
-// traces before it has chosen the port (sock:inet_sock_set_state fires in
-// tcp_v4_connect before inet_hash_connect), from the next event of the same
-// socket. While it waits, everything behind waits too, so that the order never
-// changes. With nothing to wait for, events pass straight through.
+// Hold fills in, from the next event of the same socket, what the kernel traces
+// before it knows it:
 //
-// A port that does not become known in time stays zero: unknown.
+//   - the local end of CLOSE→SYN_SENT (sock:inet_sock_set_state fires in
+//     tcp_v4_connect before inet_hash_connect chooses the port)
+//   - the first sequence numbers of LISTEN→SYN_RECV (it fires in
+//     inet_csk_clone_lock, before tcp_create_openreq_child sets them), by which
+//     the new socket's other end may be known. →ESTABLISHED follows within the
+//     same segment.
+//
+// While it waits, everything behind waits too, so that the order never changes.
+// With nothing to wait for, events pass straight through. What does not become
+// known in time stays zero: unknown.
 //
 // The zero value is ready for use. A Hold is not safe for concurrent use, and
 // emit must not call back into it. The event given to emit is valid during the
@@ -78,18 +84,21 @@ func (h *Hold) Flush(emit func(*tcp.Event) error) error {
 // Len returns the number of events that wait.
 func (h *Hold) Len() int { return h.queue.n }
 
-// startsHold reports whether ev lacks a local end that a later event will tell.
-// Without a cookie nobody could say which later event that is.
+// startsHold reports whether ev lacks what a later event will tell. Without a
+// cookie nobody could say which later event that is.
 func startsHold(ev *tcp.Event) bool {
-	return ev.Kind == tcp.KindState && ev.New == tcp.SynSent && ev.Old == tcp.Close &&
-		ev.Cookie != 0 && !localKnown(ev.Flow)
+	if ev.Kind != tcp.KindState || ev.Cookie == 0 {
+		return false
+	}
+	return ev.New == tcp.SynSent && ev.Old == tcp.Close && !localKnown(ev.Flow) ||
+		ev.New == tcp.SynRecv && ev.Old == tcp.Listen && ev.ISN == 0 && ev.PeerISN == 0
 }
 
 func localKnown(f tcp.Flow) bool {
 	return f.Local.Port() != 0 && f.Local.Addr().IsValid() && !f.Local.Addr().IsUnspecified()
 }
 
-// learn completes the waiting event that ev's socket has, if ev knows its port.
+// learn completes the waiting event that ev's socket has, if ev knows what it lacks.
 func (h *Hold) learn(ev *tcp.Event) {
 	if ev.Cookie == 0 || len(h.waiting) == 0 {
 		return
@@ -97,11 +106,14 @@ func (h *Hold) learn(ev *tcp.Event) {
 	s := h.waiting[ev.Cookie]
 	switch {
 	case s == nil:
+	case s.ev.New == tcp.SynRecv: // →ESTABLISHED tells them; after anything else they would come too late
+		s.ev.ISN, s.ev.PeerISN = ev.ISN, ev.PeerISN
+		h.settle(s)
 	case localKnown(ev.Flow):
 		s.ev.Flow.Local = ev.Flow.Local
 		h.settle(s)
-	case startsHold(ev): // a second connect() of one socket: the first one's port is past learning
-		h.settle(s)
+	case startsHold(ev), ev.Kind == tcp.KindState && ev.New == tcp.Close:
+		h.settle(s) // a second connect() of one socket, or one that got no port: it is past learning
 	}
 }
 

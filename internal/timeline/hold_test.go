@@ -67,6 +67,21 @@ func push(t *testing.T, h *Hold, c *collector, evs ...*tcp.Event) {
 	}
 }
 
+// A connect() that finds no free port closes its socket without ever having one.
+func TestHoldGivesUpWithTheSocket(t *testing.T) {
+	var h Hold
+	var c collector
+	closed := &tcp.Event{Seq: 3, Time: 3000, Kind: tcp.KindState, Cookie: 7, Old: tcp.SynSent, New: tcp.Close,
+		Flow: tcp.Flow{Local: noPort, Remote: remote}}
+	push(t, &h, &c, synSent(1, 7, noPort), packet(2, 9, withPort, "between"))
+	c.wantSeq(t)
+	push(t, &h, &c, closed)
+	c.wantSeq(t, 1, 2, 3)
+	if h.Len() != 0 || c.local[0] != noPort {
+		t.Errorf("%d wait, the first left with %v", h.Len(), c.local[0])
+	}
+}
+
 func TestHoldLearnsPortAndKeepsOrder(t *testing.T) {
 	var h Hold
 	var c collector
@@ -101,6 +116,45 @@ func TestHoldLearnsFrom(t *testing.T) {
 			t.Errorf("%v taught %v, want %v", kind, c.local[0], withPort)
 		}
 	}
+}
+
+func synRecv(seq, cookie uint64, isn uint32) *tcp.Event {
+	return &tcp.Event{Seq: seq, Time: int64(seq) * 1000, Kind: tcp.KindState, Cookie: cookie, ISN: isn,
+		Old: tcp.Listen, New: tcp.SynRecv, Flow: tcp.Flow{Local: withPort, Remote: remote}}
+}
+
+func established(seq, cookie uint64) *tcp.Event {
+	return &tcp.Event{Seq: seq, Time: int64(seq) * 1000, Kind: tcp.KindState, Cookie: cookie, ISN: 5001, PeerISN: 1001,
+		Old: tcp.SynRecv, New: tcp.Established, Flow: tcp.Flow{Local: withPort, Remote: remote}}
+}
+
+// TestHoldLearnsNumbers: a child's first transition is told with the numbers that
+// its second one brings; without waiting where it has them, or no cookie.
+func TestHoldLearnsNumbers(t *testing.T) {
+	var h Hold
+	var c collector
+	var first tcp.Event
+	emit := func(ev *tcp.Event) error {
+		if ev.New == tcp.SynRecv {
+			first = *ev
+		}
+		return c.emit(ev)
+	}
+	for _, ev := range []*tcp.Event{synRecv(1, 7, 0), packet(2, 9, withPort, ""), established(3, 7)} {
+		if err := h.Push(ev, emit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.wantSeq(t, 1, 2, 3)
+	if first.ISN != 5001 || first.PeerISN != 1001 {
+		t.Errorf("SYN_RECV left with %d and %d", first.ISN, first.PeerISN)
+	}
+	push(t, &h, &c, synRecv(4, 7, 8), synRecv(5, 0, 0))
+	c.wantSeq(t, 1, 2, 3, 4, 5)
+	push(t, &h, &c, synRecv(6, 7, 0))
+	c.wantSeq(t, 1, 2, 3, 4, 5)
+	push(t, &h, &c, packet(7, 7, withPort, "")) // it lives on in SYN_RECV (TCP Fast Open)
+	c.wantSeq(t, 1, 2, 3, 4, 5, 6, 7)
 }
 
 func TestHoldKeepsPortEventsToItself(t *testing.T) {
@@ -264,5 +318,17 @@ func BenchmarkHoldConnect(b *testing.B) {
 		_ = h.Push(syn, nothing)
 		_ = h.Push(other, nothing)
 		_ = h.Push(pkt, nothing)
+	}
+}
+
+// One accept as the ring shows it: the child's two transitions.
+func BenchmarkHoldAccept(b *testing.B) {
+	var h Hold
+	child, up := synRecv(1, 7, 0), established(2, 7)
+	nothing := func(*tcp.Event) error { return nil }
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = h.Push(child, nothing)
+		_ = h.Push(up, nothing)
 	}
 }

@@ -43,10 +43,10 @@ func (s *Story) Handshake(c, v *Socket) {
 	s.State(c, tcp.Close, tcp.SynSent, By(c.Task))
 	s.crosses(c, v, Header{Flags: S, Seq: 1000, Window: 64240, Options: SynOptions})
 	s.crosses(v, c, Header{Flags: SA, Seq: 5000, Ack: 1001, Window: 65160, Options: SynOptions}, Forgotten)
-	s.State(c, tcp.SynSent, tcp.Established)
+	s.State(c, tcp.SynSent, tcp.Established, First(1001, 5001))
 	s.crosses(c, v, Header{Flags: A, Seq: 1001, Ack: 5001, Window: 502, Options: Stamp})
 	s.State(v, tcp.Listen, tcp.SynRecv)
-	s.State(v, tcp.SynRecv, tcp.Established)
+	s.State(v, tcp.SynRecv, tcp.Established, First(5001, 1001))
 }
 
 // Exchange sends 200 bytes each way.
@@ -176,7 +176,7 @@ func Translated(c *Socket, wire tcp.Flow) *Story {
 	s.State(c, tcp.Close, tcp.SynSent, By(c.Task))
 	s.Sends(c, Header{Flags: S, Seq: 1000, Window: 64240, Options: SynOptions}, Wire(wire))
 	s.Gets(c, Header{Flags: SA, Seq: 5000, Ack: 1001, Window: 65160, Options: SynOptions}, Wire(back))
-	s.State(c, tcp.SynSent, tcp.Established)
+	s.State(c, tcp.SynSent, tcp.Established, First(1001, 5001))
 	s.Sends(c, Header{Flags: A, Seq: 1001, Ack: 5001, Window: 502, Options: Stamp}, Wire(wire))
 	return s
 }

@@ -44,6 +44,11 @@ func By(t tcp.Task) Detail { return func(ev *tcp.Event) { ev.ActsBy(t) } }
 // Through says how the process of an event is known.
 func Through(v tcp.Via) Detail { return func(ev *tcp.Event) { ev.Via = v } }
 
+// First tells where the sequence numbers begin, behind the SYNs.
+func First(own, peers uint32) Detail {
+	return func(ev *tcp.Event) { ev.ISN, ev.PeerISN = own, peers }
+}
+
 // Errno sets the socket's error.
 func Errno(n int32) Detail { return func(ev *tcp.Event) { ev.Errno = n } }
 

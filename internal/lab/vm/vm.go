@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tcpstory/internal/lab/vm/script"
 )
 
@@ -44,6 +46,23 @@ func AwaitStderr(text string) Step { return Step{Do: script.Await, With: text} }
 // way, a close in four steps with the client first. Address is the listener's,
 // such as "[::1]:80"; port 0 takes any.
 func Talk(address string) Step { return Step{Do: script.Talk, With: address} }
+
+// Route adds a route of a type that leads nowhere: "unreachable", "blackhole" or
+// "prohibit", to a destination such as "10.1.0.0/16".
+func Route(kind, destination string) Step {
+	return Step{Do: script.Route, With: kind + " " + destination}
+}
+
+// Fail connects inside the guest to an address such as "10.1.0.1:80", with a
+// plain TCP socket of the address's own family ("[::ffff:10.1.0.1]:80" takes an
+// IPv6 one), and wants the error.
+func Fail(address string, want unix.Errno) Step {
+	return Step{Do: script.Fail, With: address + " " + unix.ErrnoName(want)}
+}
+
+// NoPort listens on an address, leaves its port as the only one that connect()
+// may choose from, and wants a connect() there to find none free.
+func NoPort(address string) Step { return Step{Do: script.NoPort, With: address} }
 
 // Interrupt sends SIGINT to the program.
 func Interrupt() Step { return Step{Do: script.Interrupt} }

@@ -63,6 +63,12 @@ func (p *program) step(s script.Step) error {
 		return p.await([]byte(s.With))
 	case script.Talk:
 		return talk(s.With)
+	case script.Route:
+		return route(s.With)
+	case script.Fail:
+		return fail(s.With)
+	case script.NoPort:
+		return noPort(s.With)
 	case script.Interrupt:
 		return p.interrupt()
 	}

@@ -25,6 +25,9 @@ type Action string
 const (
 	Await     Action = "await"     // until the program wrote With to stderr
 	Talk      Action = "talk"      // one TCP connection to a listener on the address With
+	Route     Action = "route"     // add a route: With is its type and destination, as ip-route(8) has them
+	Fail      Action = "fail"      // a connect() that must fail: With is the address and the error's name
+	NoPort    Action = "no-port"   // a connect() that must find no free port: With is an address to listen on
 	Interrupt Action = "interrupt" // SIGINT to the program
 )
 
