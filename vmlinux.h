@@ -171,6 +171,7 @@ struct sock_common {
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
+	struct sock *skc_listener; /* of a request socket */
 };
 
 struct kernfs_node {

@@ -74,8 +74,10 @@ static __always_inline int acts(struct sock *sk, __u8 via)
 	if (via != VIA_CLOSE && is_layered(sk, via))
 		return 0;
 	cookie = cookie_of(sk);
-	if (!claims(cookie, pid))
+	if (!claims(cookie, pid)) {
+		refuse_flow(sk, netns);
 		return 0;
+	}
 	e = reserve(EV_OWNER, EVENT_NAME);
 	if (!e) {
 		disclaim(cookie); /* its next act may be told */
@@ -85,7 +87,10 @@ static __always_inline int acts(struct sock *sk, __u8 via)
 	e->cgroup = quick_cgroup_of(sk);
 	e->detail = via;
 	fill_task(e);
-	choose_flow(e);
+	if (is_anothers(cookie)) /* it is told that it was handed on, and that is all */
+		refuse_flow(sk, netns);
+	else
+		choose_flow(sk, netns);
 	submit(e);
 	return 0;
 }

@@ -27,6 +27,21 @@ static __always_inline __u64 *owner_slot(__u64 cookie)
 	return bpf_map_lookup_elem(&owners, &slot);
 }
 
+/*
+ * claim is what a slot holds of a socket and its process: half the cookie, and
+ * the process with its count of execs, because a program may hand its sockets
+ * to the next one in the same process (inetd). CHOSEN is set when the process
+ * is one that was asked for (select.h), HELD when it has not acted, but is known
+ * to hold the socket open (walk.h).
+ */
+#define CHOSEN 0x80000000ULL
+#define HELD 0x40000000ULL
+
+static __always_inline __u64 claim_for(__u64 cookie, __u32 pid, __u32 execs)
+{
+	return cookie << 32 | ((pid ^ execs << 22) & ~(CHOSEN | HELD));
+}
+
 /* exec_count and the flags by direct loads where bpf_get_current_task_btf is to be had (5.11, as good as the cookie helper's 5.12). */
 static __always_inline __u64 exec_count(void)
 {
@@ -48,17 +63,9 @@ static __always_inline bool is_kernel_thread(void)
 	return BPF_CORE_READ(t, flags) & PF_KTHREAD;
 }
 
-/*
- * claim is what a slot holds of a socket and its process: half the cookie, and
- * the process with its count of execs, because a program may hand its sockets
- * to the next one in the same process (inetd). CHOSEN is set when the process
- * is one that was asked for (select.h).
- */
-#define CHOSEN 0x80000000ULL
-
 static __always_inline __u64 claim(__u64 cookie, __u32 pid)
 {
-	return cookie << 32 | ((pid ^ (__u32)exec_count() << 22) & ~CHOSEN);
+	return claim_for(cookie, pid, exec_count());
 }
 
 static __always_inline bool is_claim_on(__u64 slot, __u64 cookie)

@@ -455,15 +455,49 @@ static __always_inline bool read_flow(struct frame *f, __u32 caplen, bool raw, s
 	return true;
 }
 
-/* is_strangers: a packet in (on loopback, one whose sender is not chosen) that belongs to no chosen flow, and opens none. */
-static __always_inline bool is_strangers(struct sighting *s, __u32 netns, bool passed_over)
+static __always_inline bool is_chosen_sender(struct flow_key *to)
 {
-	struct flow_key key = { .netns = netns };
+	struct flow_key from = { .lport = to->rport, .rport = to->lport, .netns = to->netns };
+
+	__builtin_memcpy(from.local, to->remote, 16);
+	__builtin_memcpy(from.remote, to->local, 16);
+	return is_chosen_flow(&from);
+}
+
+#define TCP_SYN 0x02
+#define TCP_ACK 0x10
+
+/* is_strangers: neither its sender is chosen nor, where it arrives (on loopback at once), its receiver, and it asks for no connection. */
+static __always_inline bool is_strangers(struct sighting *s, struct sock *owner, bool passed_over, bool arrives)
+{
+	struct flow_key key = { .netns = s->dev->nd_net.net->ns.inum };
 	__u8 tcp_flags;
 
-	if (!selective || !(s->rx || passed_over) || !read_flow(s->f, s->cap, s->raw, &key, &tcp_flags))
+	if (!selective || (owner && !passed_over) || !read_flow(s->f, s->cap, s->raw, &key, &tcp_flags))
 		return false;
-	return !(tcp_flags & 2) && !bpf_map_lookup_elem(&chosen_flows, &key);
+	if (arrives && ((tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN || is_chosen_flow(&key)))
+		return false;
+	return s->rx || owner || !is_chosen_sender(&key);
+}
+
+/* is_anothers_sender is is_passed_over for whatever socket sends: a minisock has its connection's cookie, and no cgroup. */
+static __always_inline bool is_anothers_sender(struct sock *owner, __u32 netns)
+{
+	struct flow_key key = {};
+
+	switch (owner->__sk_common.skc_state) {
+	case TCP_NEW_SYN_RECV:
+		return cgroup_count && !in_cgroup(BPF_CORE_READ(owner, __sk_common.skc_listener));
+	case TCP_TIME_WAIT:
+		return is_anothers(owners_cookie(owner)) || (cgroup_count && !(flow_of(owner, netns, &key) && is_chosen_flow(&key)));
+	}
+	return is_passed_over(owner);
+}
+
+/* opens: the answer to what it sends now belongs to it, too. */
+static __always_inline bool opens(struct sock *owner)
+{
+	return owner->__sk_common.skc_state == TCP_SYN_SENT || owner->__sk_common.skc_state == TCP_NEW_SYN_RECV;
 }
 
 /* A request socket's SYN-ACK, or a reset: a socket of TCP's own sends it, or nobody's. */
@@ -488,9 +522,11 @@ static __always_inline int packet(struct sk_buff *skb, struct net_device *dev, c
 		return 0;
 	if (!rx) {
 		owner = owner_of(skb, dev);
-		passed_over = selective && owner && is_passed_over(full_tcp_socket(owner) ? owner : NULL);
+		passed_over = selective && owner && is_anothers_sender(owner, netns);
 		if (passed_over && !loopback)
 			return 0;
+		if (selective && owner && !passed_over && opens(owner))
+			choose_flow(owner, netns);
 		port_news = owner && owner->__sk_common.skc_state == TCP_SYN_SENT;
 		answers = show_packets && !all_hops && !loopback && may_answer(skb->sk, owner);
 	}
@@ -505,7 +541,7 @@ static __always_inline int packet(struct sk_buff *skb, struct net_device *dev, c
 		return 0;
 	measure(&s);
 	s.flags = (loopback ? EV_LOOPBACK : 0) | (s.raw ? EV_RAW : 0);
-	wanted = wanted && asked(&s) && for_us(&s, netns) && !is_strangers(&s, netns, passed_over);
+	wanted = wanted && asked(&s) && for_us(&s, netns) && !is_strangers(&s, owner, passed_over, rx || loopback);
 	if (answers) {
 		if (!s.cap)
 			s.cap = copy_linear(s.f, s.src, s.linear, 0, 0);

@@ -5,7 +5,7 @@
  * while the programs run, and costs nothing where nothing is asked for.
  *
  * A socket whose process is not known yet passes: the reader decides when it
- * is. A packet in has no socket: it passes when it opens a connection, or
+ * is. A packet in has no socket: it passes when it asks for a connection, or
  * belongs to a flow that was chosen before.
  */
 #ifndef SELECT_H
@@ -64,10 +64,9 @@ static __always_inline bool in_cgroup(struct sock *sk)
 	return is_below((__u64)socket_cgroup(sk));
 }
 
-/* is_chosen_process looks at the current process, by its leader's name. */
-static __always_inline bool is_chosen_process(__u32 pid)
+/* is_chosen_task looks at a process, pid, by one of its threads: its name is the leader's. */
+static __always_inline bool is_chosen_task(struct task_struct *t, __u32 pid)
 {
-	struct task_struct *t = (void *)bpf_get_current_task();
 	__u64 comm[2] = {};
 
 	for (__u32 i = 0; i < MAX_CHOICES; i++)
@@ -85,6 +84,11 @@ static __always_inline bool is_chosen_process(__u32 pid)
 	return false;
 }
 
+static __always_inline bool is_chosen_process(__u32 pid)
+{
+	return is_chosen_task((void *)bpf_get_current_task(), pid);
+}
+
 /* is_anothers: the socket's process is known, and is not one that was asked for. */
 static __always_inline bool is_anothers(__u64 cookie)
 {
@@ -96,7 +100,7 @@ static __always_inline bool is_anothers(__u64 cookie)
 	return slot && is_claim_on(*slot, cookie) && !(*slot & CHOSEN);
 }
 
-/* is_passed_over: the socket, a full one, is not asked for. */
+/* is_passed_over: the socket, a full one, is not asked for. A child has its listener's cgroup. */
 static __always_inline bool is_passed_over(struct sock *sk)
 {
 	if (!selective || !sk)
@@ -106,22 +110,46 @@ static __always_inline bool is_passed_over(struct sock *sk)
 	return is_anothers(have_cookie_helper ? BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : plain(sk));
 }
 
-/* choose_flow lets the packets in of a chosen socket pass; e has its tuple. */
-static __always_inline void choose_flow(struct event *e)
+/* flow_of is the key of any socket's tuple, of request and timewait sockets too; false: it is not known whole. */
+static __always_inline bool flow_of(struct sock *sk, __u32 netns, struct flow_key *key)
 {
-	struct flow_key key = { .lport = e->sport, .rport = e->dport, .netns = e->netns };
+	struct sock_common *c = &sk->__sk_common;
+
+	key->netns = netns;
+	key->lport = BPF_CORE_READ(c, skc_num);
+	key->rport = bpf_ntohs(BPF_CORE_READ(c, skc_dport));
+	if (BPF_CORE_READ(c, skc_family) == AF_INET) {
+		*(__u32 *)key->local = BPF_CORE_READ(c, skc_rcv_saddr);
+		*(__u32 *)key->remote = BPF_CORE_READ(c, skc_daddr);
+	} else {
+		BPF_CORE_READ_INTO(&key->local, c, skc_v6_rcv_saddr.in6_u.u6_addr8);
+		BPF_CORE_READ_INTO(&key->remote, c, skc_v6_daddr.in6_u.u6_addr8);
+	}
+	return key->lport && key->rport;
+}
+
+static __always_inline bool is_chosen_flow(struct flow_key *key)
+{
+	return bpf_map_lookup_elem(&chosen_flows, key);
+}
+
+/* choose_flow lets the packets in of a socket pass. */
+static __always_inline void choose_flow(struct sock *sk, __u32 netns)
+{
+	struct flow_key key = {};
 	__u8 yes = 1;
 
-	if (!selective || !e->dport || !e->sport)
-		return;
-	if (e->family == AF_INET) {
-		__builtin_memcpy(key.local, e->saddr, 4);
-		__builtin_memcpy(key.remote, e->daddr, 4);
-	} else {
-		__builtin_memcpy(key.local, e->saddr, 16);
-		__builtin_memcpy(key.remote, e->daddr, 16);
-	}
-	bpf_map_update_elem(&chosen_flows, &key, &yes, 0);
+	if (selective && flow_of(sk, netns, &key))
+		bpf_map_update_elem(&chosen_flows, &key, &yes, 0);
+}
+
+/* refuse_flow is for one whose process has turned out to be another's. */
+static __always_inline void refuse_flow(struct sock *sk, __u32 netns)
+{
+	struct flow_key key = {};
+
+	if (flow_of(sk, netns, &key))
+		bpf_map_delete_elem(&chosen_flows, &key);
 }
 
 #endif

@@ -27,36 +27,78 @@ static __always_inline void count_up(struct event *e, struct sock *sk)
 	e->srtt_us = BPF_CORE_READ(tp, srtt_us) >> 3; /* kept times eight */
 }
 
+/* home_of is the socket whose cgroup counts: a request socket's listener; NULL: a minisock has none any more. */
+static __always_inline struct sock *home_of(struct sock_common *c, __u8 state)
+{
+	if (state == TCP_TIME_WAIT)
+		return NULL;
+	if (state == TCP_NEW_SYN_RECV)
+		return BPF_CORE_READ(c, skc_listener);
+	return (struct sock *)c;
+}
+
 /* iter/tcp: listeners, connections, request sockets and timewait minisocks. */
 SEC("iter/tcp")
 int walk_sockets(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *c = ctx->sk_common;
 	struct event e = {};
+	struct sock *home;
 	__u8 state;
 
 	if (!c)
 		return 0;
 	state = c->skc_state;
+	e.netns = c->skc_net.net->ns.inum;
+	home = home_of(c, state);
+	if (!netns_wanted(e.netns) || (cgroup_count && !(home && in_cgroup(home))))
+		return 0;
 	e.time = bpf_ktime_get_ns();
 	e.kind = EV_SOCKET;
 	e.flags = EV_TUPLE;
 	e.newstate = state;
-	e.netns = c->skc_net.net->ns.inum;
 	e.cookie = have_cookie_helper ? bpf_get_socket_cookie(c) : (__u64)c;
 	fill_tuple(&e, c);
 	if (state == TCP_TIME_WAIT) {
 		e.detail = BPF_CORE_READ((struct inet_timewait_sock *)c, tw_substate);
 		fill_timer(&e, BPF_CORE_READ((struct inet_timewait_sock *)c, tw_timer.expires));
-	} else if (state == TCP_NEW_SYN_RECV) {
+		bpf_seq_write(ctx->meta->seq, &e, EVENT_TUPLE);
+		return 0;
+	}
+	e.cgroup = cgroup_of(home);
+	if (state == TCP_NEW_SYN_RECV) {
 		e.retransmits = BPF_CORE_READ((struct request_sock *)c, num_retrans);
 		fill_timer(&e, BPF_CORE_READ((struct request_sock *)c, rsk_timer.expires));
 	} else {
-		e.cgroup = cgroup_of((struct sock *)c);
 		count_up(&e, (struct sock *)c);
 	}
+	if (!by_process) /* else its holder decides */
+		choose_flow((struct sock *)c, e.netns);
 	bpf_seq_write(ctx->meta->seq, &e, sizeof(e));
 	return 0;
+}
+
+/*
+ * holds notes that a process holds a socket on which nobody is known to have
+ * acted. Of several, one that was asked for counts.
+ */
+static __always_inline void holds(struct task_struct *t, struct sock *sk, struct event *e)
+{
+	__u64 *slot = owner_slot(e->cookie), mine;
+	bool known, chosen;
+
+	if (!slot)
+		return;
+	known = is_claim_on(*slot, e->cookie);
+	chosen = is_chosen_task(t, e->pid);
+	if (known && !(*slot & HELD)) {
+		chosen = *slot & CHOSEN;
+	} else if (chosen || !known || !(*slot & CHOSEN)) {
+		mine = claim_for(e->cookie, e->pid, BPF_CORE_READ(t, self_exec_id));
+		*slot = mine | HELD | (chosen ? CHOSEN : 0);
+	}
+	if (chosen)
+		choose_flow(sk, e->netns);
 }
 
 /*
@@ -85,10 +127,12 @@ int walk_files(struct bpf_iter__task_file *ctx)
 	e.cookie = have_cookie_helper ? BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : (__u64)sk;
 	if (!e.cookie)
 		return 0; /* neither traced nor walked over: not connected yet */
+	e.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	if (!netns_wanted(e.netns) || (cgroup_count && !in_cgroup(sk)))
+		return 0;
 	e.kind = EV_OWNER;
 	e.detail = VIA_HELD;
 	e.flags = EV_TUPLE | EV_NAME;
-	e.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	fill_tuple(&e, &sk->__sk_common);
 	e.sport = local_port(sk, e.sport);
 	e.newstate = BPF_CORE_READ(sk, __sk_common.skc_state);
@@ -97,6 +141,8 @@ int walk_files(struct bpf_iter__task_file *ctx)
 	e.pid = BPF_CORE_READ(t, tgid);
 	e.tid = BPF_CORE_READ(t, pid);
 	BPF_CORE_READ_INTO(&e.name, t, group_leader, comm);
+	if (by_process)
+		holds(t, sk, &e);
 	bpf_seq_write(ctx->meta->seq, &e, EVENT_NAME);
 	return 0;
 }

@@ -33,6 +33,9 @@ func traceFile(ctx context.Context, e *env, o *options) error {
 	if o.noPackets {
 		return usageError{errors.New("-r reads a capture file, which has packets only: --no-packets leaves nothing to show")}
 	}
+	if o.selective() || len(o.netns) > 0 {
+		return usageError{errors.New("-r reads a capture file, which does not tell whose its packets are: -p, --comm, --cgroup and --netns are for live traces and recordings")}
+	}
 	if reader.Link() == tcp.LinkSLL2 {
 		e.say("warning: interface names may be wrong: the file holds their numbers only, and these are this host's names")
 	}

@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -33,7 +36,8 @@ type choice struct {
 	snaplen               int    // -s
 	noPackets, noStates   bool
 	netns, comms, cgroups []string
-	pids                  []uint
+	pids                  []string // -p, as it was written
+	processes             []uint32 // the same
 	ring                  int
 }
 
@@ -92,7 +96,7 @@ func (c *choice) flags(f *pflag.FlagSet) {
 	f.BoolVar(&c.noPackets, "no-packets", false, "the kernel's side only")
 	f.BoolVar(&c.noStates, "no-states", false, "the packets only, in tcpdump's lines")
 	f.StringSliceVar(&c.netns, "netns", nil, "only network namespace `NAME`, or PATH, or PID (repeatable)")
-	f.UintSliceVarP(&c.pids, "pid", "p", nil, "only sockets that process `PID` uses (repeatable)")
+	f.StringSliceVarP(&c.pids, "pid", "p", nil, "only sockets that process `PID` uses (repeatable)")
 	f.StringSliceVar(&c.comms, "comm", nil, "only sockets of processes named `NAME` (repeatable)")
 	f.StringSliceVar(&c.cgroups, "cgroup", nil, "only sockets made in cgroup `PATH` or below (repeatable)")
 }
@@ -161,6 +165,7 @@ func (o *options) check(c *faults, f *pflag.FlagSet) {
 	c.when(o.count < 0, "-c %d: want 1 or more", o.count)
 	c.when(f.Changed("count") && o.count == 0, "-c 0: want 1 or more")
 	c.when(o.noPackets && o.noStates, "--no-packets with --no-states leaves nothing to show")
+	o.checkChoices(f, c.when)
 	c.when(o.form != "auto" && o.form != "columns" && o.form != "lines", "--view %s: want auto, columns or lines", o.form)
 	c.when(len(o.netns) > 0 && o.device != "" && o.device != anyDevice, "-i %s names a device of this namespace, --netns another one: use ip netns exec NAME tcpstory -i %s", o.device, o.device)
 	c.when(o.ring < 4096 || o.ring > maxRing || o.ring&(o.ring-1) != 0,
@@ -170,6 +175,21 @@ func (o *options) check(c *faults, f *pflag.FlagSet) {
 func (o *options) checkTrace(c *faults) {
 	c.when(o.noPackets && o.write != "", "-w writes packets, --no-packets has none")
 	c.when(o.read != "" && o.device != "", "-r reads a file, -i a device: choose one")
+}
+
+// checkChoices finds words that choose nothing: without them, everything would show.
+func (o *options) checkChoices(f *pflag.FlagSet, fault func(bool, string, ...any)) {
+	for name, words := range map[string][]string{"pid": o.pids, "comm": o.comms, "cgroup": o.cgroups, "netns": o.netns} {
+		fault(f.Changed(name) && (len(words) == 0 || slices.Contains(words, "")), "--%s: nothing is named", name)
+	}
+	for _, pid := range o.pids {
+		n, err := strconv.ParseUint(pid, 10, 32)
+		o.processes = append(o.processes, uint32(n))
+		fault(err != nil || n == 0, "-p %s: want a process's number (--comm %s chooses by name)", pid, pid)
+	}
+	for _, name := range o.comms {
+		fault(strings.HasPrefix(name, "/"), "--comm %s: want the name alone, %s", name, filepath.Base(name))
+	}
 }
 
 // directions maps -Q's words to which directions are left out: in, out.

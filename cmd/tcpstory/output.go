@@ -29,7 +29,7 @@ func newOutput(e *env, o *options, link tcp.LinkType) (*output, error) {
 	}
 	return &output{
 		sink: sink, limit: o.count, packets: !o.noPackets,
-		summary: render.Summary{PacketsOnly: o.noStates || o.write != ""},
+		summary: render.Summary{PacketsOnly: o.packetsOnly()},
 	}, nil
 }
 
@@ -47,6 +47,10 @@ func newSink(e *env, o *options, link tcp.LinkType) (render.Sink, error) {
 	}
 	return render.NewLines(w, o.lineOptions()), nil
 }
+
+// packetsOnly: the kernel's events are not shown, though they may be asked for to
+// know whose the packets are.
+func (o *options) packetsOnly() bool { return o.noStates || o.write != "" }
 
 // columnar: two columns need a kernel side to stand on the left.
 func (o *options) columnar(e *env) bool {
@@ -71,7 +75,7 @@ func (out *output) write(s *conn.Step) error {
 			return err
 		}
 	}
-	if !s.Selected {
+	if k := s.Event.Kind; !s.Selected || out.summary.PacketsOnly && k != tcp.KindPacket && k != tcp.KindGap {
 		return nil
 	}
 	if err := out.sink.Write(s); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -112,8 +113,16 @@ func entrances(names *host.Names, wanted []uint32) ([]kernel.Entrance, error) {
 	var enter []kernel.Entrance
 	for _, ns := range found {
 		if len(wanted) == 0 || slices.Contains(wanted, ns.Inode) {
-			enter = append(enter, ns.Do)
+			enter = append(enter, func(f func() error) error { return ifThere(ns.Do(f)) })
 		}
 	}
 	return enter, nil
+}
+
+// ifThere forgives a namespace that has gone since it was found: its sockets have, too.
+func ifThere(err error) error {
+	if errors.Is(err, host.ErrGone) {
+		return nil
+	}
+	return err
 }

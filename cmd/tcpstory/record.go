@@ -134,11 +134,8 @@ func (nowhere) Close() error           { return nil }
 
 // about is what a recording says of where it was made, and of what.
 func (o *options) about(e *env, link tcp.LinkType) record.About {
-	a := record.About{Program: "tcpstory (devel)", Link: link, Comms: o.comms, Cgroups: o.cgroups}
+	a := record.About{Program: "tcpstory (devel)", Link: link, PIDs: o.processes, Comms: o.comms, Cgroups: o.cgroups}
 	a.Expr, _ = o.expression(e)
-	for _, pid := range o.pids {
-		a.PIDs = append(a.PIDs, uint32(pid))
-	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		a.Program = "tcpstory " + buildVersion(info)
 	}

@@ -81,16 +81,13 @@ func bothWhose(a, b func(*conn.Conn) bool) func(*conn.Conn) bool {
 
 // recordedWhose repeats the choice of the recording's command line.
 func recordedWhose(a *record.About) func(*conn.Conn) bool {
-	o := options{choice: choice{comms: a.Comms, cgroups: a.Cgroups}}
-	for _, pid := range a.PIDs {
-		o.pids = append(o.pids, uint(pid))
-	}
+	o := options{choice: choice{comms: a.Comms, cgroups: a.Cgroups, processes: a.PIDs}}
 	return o.whose()
 }
 
 // whoseRecorded is whose where cgroups are known by what they were called.
 func (o *options) whoseRecorded() func(*conn.Conn) bool {
-	byProcess := (&options{choice: choice{comms: o.comms, pids: o.pids}}).whose()
+	byProcess := (&options{choice: choice{comms: o.comms, processes: o.processes}}).whose()
 	if len(o.cgroups) == 0 {
 		return byProcess
 	}

@@ -60,7 +60,7 @@ func live(ctx context.Context, e *env, o *options, open func(*env, *options, tcp
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}
-	notes := append(source.Notes(), note, o.cut())
+	notes := append(source.Notes(), note, o.cut(), o.waitsFor("/proc"))
 	if o.verbose > 0 {
 		notes = append(notes, source.Refusals()...)
 	}
@@ -90,7 +90,7 @@ func (e *env) announce(o *options, notes []string) {
 func liveConfig(o *options, sel *selection, names *host.Names) (kernel.Config, error) {
 	dir := directions[o.direction]
 	c := kernel.Config{
-		States: !o.noStates && o.write == "", Packets: !o.noPackets,
+		States: !o.packetsOnly() || o.selective(), Packets: !o.noPackets,
 		Ether: sel.programs[0], Raw: sel.programs[1], Quotes: o.quotes(), Tagged: saysVLAN.MatchString(o.expr),
 		Snaplen: o.snaplen, NoIn: dir.noIn, NoOut: dir.noOut,
 		RingSize: o.ring, Forwarded: o.device != "",

@@ -1,8 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
 	"tcpstory/internal/conn"
 	"tcpstory/internal/host"
@@ -12,14 +17,17 @@ import (
 // commLen is how much of a process's name the kernel keeps (TASK_COMM_LEN).
 const commLen = 15
 
+// selective: only some processes' or cgroups' sockets are asked for.
+func (o *options) selective() bool { return len(o.processes)+len(o.comms)+len(o.cgroups) > 0 }
+
 // choose tells the kernel side which processes and cgroups are asked for.
 func (o *options) choose(c *kernel.Config, names *host.Names) error {
-	for _, pid := range o.pids {
-		if pid == 0 || pid > 1<<22 { // PID_MAX_LIMIT
-			return usageError{fmt.Errorf("-p %d: no such process can be", pid)}
+	for _, pid := range o.processes {
+		if err := isProcess("/proc", pid); err != nil {
+			return fmt.Errorf("-p %d: %w", pid, err)
 		}
-		c.PIDs = append(c.PIDs, uint32(pid))
 	}
+	c.PIDs = o.processes
 	for i, name := range o.comms {
 		o.comms[i] = name[:min(len(name), commLen)]
 	}
@@ -34,19 +42,52 @@ func (o *options) choose(c *kernel.Config, names *host.Names) error {
 	return nil
 }
 
+// isProcess wants the number of a running process, and not a thread's.
+func isProcess(proc string, pid uint32) error {
+	number := strconv.FormatUint(uint64(pid), 10)
+	status, err := os.ReadFile(filepath.Join(proc, number, "status"))
+	if err != nil {
+		return errors.New("no process has this number (pgrep -a NAME finds it; --comm NAME waits for processes to come)")
+	}
+	for line := range strings.Lines(string(status)) {
+		group, ok := strings.CutPrefix(line, "Tgid:")
+		if leader := strings.TrimSpace(group); ok && leader != number {
+			return fmt.Errorf("that is a thread of process %s: -p %s", leader, leader)
+		}
+	}
+	return nil
+}
+
+// waitsFor says which names no process has now: they may come, or be misspelt.
+func (o *options) waitsFor(proc string) string {
+	missing := slices.Clone(o.comms)
+	names, _ := filepath.Glob(filepath.Join(proc, "[0-9]*", "comm"))
+	for _, file := range names {
+		if len(missing) == 0 {
+			break
+		}
+		b, _ := os.ReadFile(file) // it may have ended
+		missing = slices.DeleteFunc(missing, func(name string) bool { return name == strings.TrimSuffix(string(b), "\n") })
+	}
+	if len(missing) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("no process is named %s now: waiting for one", strings.Join(missing, ", "))
+}
+
 // whose repeats the kernel's choice for what has no socket there (packets in),
 // and for connections whose process was not known yet. Of other cgroups' sockets
 // the kernel tells nothing, so whoever has a cgroup here is in one of them.
 func (o *options) whose() func(*conn.Conn) bool {
-	if len(o.pids)+len(o.comms)+len(o.cgroups) == 0 {
+	if !o.selective() {
 		return nil
 	}
-	byProcess := len(o.pids)+len(o.comms) > 0
+	byProcess := len(o.processes)+len(o.comms) > 0
 	return func(c *conn.Conn) bool {
 		if len(o.cgroups) > 0 && c.Cgroup == 0 {
 			return false
 		}
 		return !byProcess || c.Task.Known() &&
-			(slices.Contains(o.pids, uint(c.Task.PID)) || slices.Contains(o.comms, string(c.Task.Name())))
+			(slices.Contains(o.processes, c.Task.PID) || slices.Contains(o.comms, string(c.Task.Name())))
 	}
 }

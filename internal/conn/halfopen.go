@@ -24,8 +24,6 @@ func (t *Table) synAckLeft(c *Conn, ev *tcp.Event) {
 	switch {
 	case c.isHalfOpen(): // sent again, of which tcp_retransmit_synack tells
 		return
-	case c.Older && ev.Time <= c.Opened: // the walk over what exists has met the child
-		c.reborn(ev)
 	case c.Socket && !c.gone() && c.State != tcp.NewSynRecv: // the child was quicker
 		return
 	}

@@ -19,12 +19,13 @@ func (t *Table) kernel(s *Step) {
 	}
 	c = t.requester(c, ev)
 	t.touch(c, ev.Time)
+	t.handsOn = t.opt.Whose != nil && ev.Task.Known() && t.opt.Whose(c)
 	news := t.learnProcess(c, ev)
 	switch ev.Kind {
 	case tcp.KindState:
 		t.transition(s, c)
 	case tcp.KindSocket:
-		c.existed(ev)
+		t.existed(c, ev)
 		t.startsSmall(c, ev)
 	default:
 		if c.State == tcp.StateUnknown && c.Socket {
@@ -36,7 +37,7 @@ func (t *Table) kernel(s *Step) {
 		t.meet(c, ev)
 	}
 	s.Conn, s.Flow = c, c.Flow
-	s.Selected = t.selects(c) && (news || t.opt.TellOlder)
+	s.Selected = t.selects(c) && news
 }
 
 // sign is for what tells something of a small socket.
@@ -74,9 +75,6 @@ func (t *Table) socket(ev *tcp.Event) *Conn {
 // sameSocket returns c, or a new connection where the same socket, or a new one
 // with the same key, begins again.
 func (t *Table) sameSocket(c *Conn, ev *tcp.Event) *Conn {
-	if c.isBirth(ev) {
-		c.reborn(ev)
-	}
 	if begins(ev) && c.State != tcp.StateUnknown && !c.grows(ev) && !c.isHalfOpen() {
 		t.end(c, ev.Time)
 		delete(t.byCookie, c.Cookie)
@@ -96,6 +94,7 @@ func (c *Conn) grows(ev *tcp.Event) bool {
 func (t *Table) newSocket(ev *tcp.Event) *Conn {
 	c := t.create(ev)
 	c.Socket = true
+	c.Older = t.isOlder(ev)
 	c.Cookie = ev.Cookie
 	if c.Cookie != 0 {
 		t.byCookie[c.Cookie] = c

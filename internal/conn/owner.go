@@ -8,17 +8,20 @@ import (
 
 // learnProcess keeps whose socket it is. Whoever acts on it is its user from then
 // on; who merely holds it open is so only while nobody has acted. It reports
-// whether the event is news: not so what is only said to exist, nor an owner who
-// was known as such.
+// whether the event is to be told: what existed, and an owner who was known as
+// such, is no news to people.
 func (t *Table) learnProcess(c *Conn, ev *tcp.Event) (news bool) {
 	if ev.Cgroup != 0 && ev.Cgroup != c.Cgroup {
 		c.Cgroup, c.Home = ev.Cgroup, at(t.places.cgroups, ev.Cgroup)
 	}
 	switch ev.Kind {
 	case tcp.KindSocket:
-		return false
+		news = t.opt.TellOlder
 	case tcp.KindOwner:
-		news = c.Task.PID != ev.Task.PID && !(c.Older && ev.Via == tcp.ViaHeld)
+		if ev.Via == tcp.ViaHeld && c.gone() { // closed while it was looked for
+			return false
+		}
+		news = t.opt.TellOlder || c.Task.PID != ev.Task.PID
 	default:
 		news = true
 	}
@@ -32,24 +35,30 @@ func (t *Table) learnProcess(c *Conn, ev *tcp.Event) (news bool) {
 	return news
 }
 
+// isOlder reports a socket that is first met by an event which shows that it
+// existed before the trace began: what began before all sockets had been looked at
+// was told to begin, and what has ended by now was told to live. Not so where
+// events were lost, or left out as another process's.
+func (t *Table) isOlder(ev *tcp.Event) bool {
+	if begins(ev) {
+		return false
+	}
+	return ev.Starting || ev.Kind == tcp.KindOwner && ev.New == tcp.Close && !t.missed && t.opt.Whose == nil
+}
+
 // existed takes in a socket that was there when the trace began.
-func (c *Conn) existed(ev *tcp.Event) {
+func (t *Table) existed(c *Conn, ev *tcp.Event) {
 	c.Older = true
 	c.State = ev.New
-	if c.State == tcp.Listen {
-		c.Role = RoleListener
+	if ev.Minisock != tcp.StateUnknown {
+		c.State = ev.Minisock
 	}
-}
-
-// isBirth reports an event of a socket's beginning that the ring buffer tells
-// after the walk over what exists has met the socket: it is not older after all.
-func (c *Conn) isBirth(ev *tcp.Event) bool {
-	return c.Older && begins(ev) && ev.Time <= c.Opened
-}
-
-// reborn takes back what the walk said of c's past.
-func (c *Conn) reborn(ev *tcp.Event) {
-	c.Older, c.State, c.Since, c.Opened = false, tcp.StateUnknown, 0, ev.Time
+	switch c.State {
+	case tcp.Listen:
+		c.Role = RoleListener
+	case tcp.Established, tcp.CloseWait:
+		t.await(c, ev.Time) // it waits to be accepted, maybe
+	}
 }
 
 // How an accepted connection whose process has neither read nor written is

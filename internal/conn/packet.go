@@ -57,7 +57,7 @@ func (t *Table) sender(ev *tcp.Event) *Conn {
 	fresh := c == nil
 	if fresh {
 		c = t.create(ev)
-		c.Socket, c.Cookie = true, ev.Cookie
+		c.Socket, c.Cookie, c.Older = true, ev.Cookie, ev.Starting
 		t.byCookie[c.Cookie] = c
 		c.learnSyn(&p.Segment, true)
 	}

@@ -26,7 +26,7 @@ type Options struct {
 	// Whose says whether a connection's process or cgroup is asked for; nil: all are.
 	Whose func(*Conn) bool
 
-	TellOlder bool // select the sockets that existed at start, and who holds them, as events of their own
+	TellOlder bool // select the sockets that existed at start, as events of their own, and owners who are no news
 
 	PacketsOnly bool // the kernel's states are not told: none is inferred either
 
@@ -100,6 +100,8 @@ type Table struct {
 	united    uint64 // numbers that turned out to be another conversation's
 	forgotten uint64
 	unended   uint64
+	missed    bool // some events were lost
+	handsOn   bool // with this event somebody takes over what was asked for
 }
 
 // New returns an empty table.
@@ -115,13 +117,14 @@ func (t *Table) Apply(ev *tcp.Event) *Step {
 		t.infers(ev.Time)
 	}
 	t.expire(ev.Time)
+	t.handsOn = false
 	s := &t.step
 	*s = Step{Event: ev}
 	switch ev.Kind {
 	case tcp.KindPacket:
 		t.packet(s)
 	case tcp.KindGap:
-		s.Selected = true
+		s.Selected, t.missed = true, true
 		t.miss(ev)
 	case tcp.KindPlace:
 		t.places.learn(ev)
@@ -135,7 +138,7 @@ func (t *Table) Apply(ev *tcp.Event) *Step {
 // settle decides at last whether s is shown, and numbers its conversation.
 func (t *Table) settle(s *Step) {
 	if t.opt.Whose != nil && s.Selected && s.Event.Kind != tcp.KindGap {
-		s.Selected = t.isAskedFor(s)
+		s.Selected = t.isAskedFor(s) || t.handsOn
 	}
 	if s.Selected && s.Conn != nil && s.Conn.Number == 0 {
 		t.number(s.Conn)

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"slices"
 
 	"tcpstory/internal/filter"
 )
@@ -74,6 +75,14 @@ func (c *Config) check() error {
 		}
 	}
 	return nil
+}
+
+// isChosen reports whether a record's process is one that was asked for by PID or name.
+func (c *Config) isChosen(e *traceEvent) bool {
+	return slices.Contains(c.PIDs, e.Pid) || slices.ContainsFunc(c.Comms, func(name string) bool {
+		t := task(e)
+		return string(t.Name()) == name[:min(len(name), commLen)]
+	})
 }
 
 // choices are the settings of bpf/select.h.

@@ -77,8 +77,10 @@ func view(raw []byte) (*traceEvent, []byte, error) {
 	switch long := e.Flags & (hasTuple | hasName | hasSegment); {
 	case int(e.Kind) >= len(isRecord) || !isRecord[e.Kind]:
 		return nil, nil, fmt.Errorf("ring buffer record of unknown kind %d: loader and programs differ", e.Kind)
-	case e.Kind == uint8(tcp.KindPacket) && long != 0, e.Kind == uint8(tcp.KindSocket):
+	case e.Kind == uint8(tcp.KindPacket) && long != 0:
 		at = recordLen
+	case e.Kind == uint8(tcp.KindSocket):
+		at = socketLen(e)
 	case long&hasSegment != 0, hasSegmentPart[e.Kind]:
 		at = segLen
 	case long&hasName != 0:
@@ -91,6 +93,14 @@ func view(raw []byte) (*traceEvent, []byte, error) {
 		return nil, nil, tooShort(raw, end)
 	}
 	return e, raw[at:end:end], nil
+}
+
+// socketLen is the length of a KindSocket record: a minisock has no counters.
+func socketLen(e *traceEvent) int {
+	if tcp.State(e.Newstate) == tcp.TimeWait {
+		return tupleLen
+	}
+	return recordLen
 }
 
 func tooShort(raw []byte, want int) error {
@@ -136,11 +146,13 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 		ev.Via = tcp.Via(e.Detail)
 	case tcp.KindSocket:
 		d.minisock(ev, e)
-		ev.Retransmit = tcp.Retransmit{Count: uint32(e.Retransmits)}
-		ev.Counters = d.count(e)
+		if ev.New != tcp.TimeWait {
+			ev.Retransmit = tcp.Retransmit{Count: uint32(e.Retransmits)}
+			ev.Counters = d.count(e)
+		}
 	}
 	if e.Flags&hasName != 0 && e.Pid != 0 {
-		ev.ActsBy(tcp.Task{PID: e.Pid, TID: e.Tid, Comm: e.Name})
+		ev.ActsBy(task(e))
 	}
 	if e.Flags&hasSegment != 0 {
 		segment(ev, e)

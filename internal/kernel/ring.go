@@ -77,7 +77,7 @@ func (r *ring) next() []byte {
 	if r.pos-r.published >= r.giveBack {
 		r.publish()
 	}
-	end := atomic.LoadUint64(r.producer)
+	end := r.end()
 	for spins := 0; r.pos < end; {
 		at := r.pos & r.mask
 		head := atomic.LoadUint32((*uint32)(unsafe.Pointer(&r.data[at])))
@@ -97,14 +97,39 @@ func (r *ring) next() []byte {
 	return nil
 }
 
+// look hands every record up to position end that was not handed out yet to see,
+// and takes none. A record that is still being written after patience ends it.
+func (r *ring) look(end uint64, patience time.Duration, see func([]byte)) {
+	deadline := time.Now().Add(patience)
+	for pos := r.pos; pos < end; {
+		at := pos & r.mask
+		head := atomic.LoadUint32((*uint32)(unsafe.Pointer(&r.data[at])))
+		if head&ringBusy != 0 {
+			if time.Now().After(deadline) {
+				return
+			}
+			runtime.Gosched()
+			continue
+		}
+		n := uint64(head &^ (ringBusy | ringDiscard))
+		if head&ringDiscard == 0 {
+			see(r.data[at+ringHeader : at+ringHeader+n : at+ringHeader+n])
+		}
+		pos += (n + ringHeader + 7) &^ 7
+	}
+}
+
 // publish gives the room of all records handed out back to the producers.
 func (r *ring) publish() {
 	atomic.StoreUint64(r.consumer, r.pos)
 	r.published = r.pos
 }
 
+// end is the position behind all records that are reserved by now.
+func (r *ring) end() uint64 { return atomic.LoadUint64(r.producer) }
+
 // empty reports whether every record that was reserved has been handed out.
-func (r *ring) empty() bool { return r.pos >= atomic.LoadUint64(r.producer) }
+func (r *ring) empty() bool { return r.pos >= r.end() }
 
 // wait sleeps until the programs wake the reader, or interrupt is called, or
 // the time is over.

@@ -41,12 +41,13 @@ type Source struct {
 
 	refusals []refusal
 
-	seq     uint64
-	held    bool  // record waits behind its gap
-	walkDue int64 // CLOCK_MONOTONIC: no walk over all files before, ns
-	wait    time.Duration
-	stop    sync.Once
-	stopErr error
+	seq      uint64
+	held     bool   // record waits behind its gap
+	surveyed uint64 // where in the ring the look at what exists was over
+	walkDue  int64  // CLOCK_MONOTONIC: no walk over all files before, ns
+	wait     time.Duration
+	stop     sync.Once
+	stopErr  error
 }
 
 // Refused is an error of Open that the kernel or missing rights are the reason
@@ -124,9 +125,10 @@ func (s *Source) start(c *Config, dev *device) (err error) {
 	if s.walker, err = newWalker(s.coll, c, &s.decode); err != nil {
 		return err
 	}
-	for _, err := range s.walker.begin(c.Enter) { // after attaching: nothing falls in between
+	for _, err := range s.walker.survey(c.Enter, s.ring) { // after attaching: nothing falls in between
 		s.notes = append(s.notes, err.Error())
 	}
+	s.surveyed = s.ring.end()
 	return nil
 }
 
@@ -146,22 +148,21 @@ func (s *Source) Refusals() (lines []string) {
 	return lines
 }
 
-// Read fills ev with the next event: first the sockets that exist (KindSocket)
-// and who holds them (KindOwner), then what happens. A socket that began while
-// they were being read is among both. It returns ErrIdle when none is waiting
-// and io.EOF after Stop, when the ring is drained. Packet.Frame is valid until
-// the next Read; Packet is not decoded yet.
+// Read fills ev with the next event: first the sockets that existed (KindSocket),
+// then what happens. It returns ErrIdle when none is waiting and io.EOF after
+// Stop, when the ring is drained. Packet.Frame is valid until the next Read;
+// Packet is not decoded yet.
 func (s *Source) Read(ev *tcp.Event) error {
-	if found, err := s.walker.next(ev); err != nil {
+	if s.held {
+		s.held = false
+		return s.emit(ev)
+	}
+	if found, err := s.walker.next(ev, s.ring.pos); err != nil {
 		return err
 	} else if found {
 		s.seq++
 		ev.Seq = s.seq
 		return nil
-	}
-	if s.held {
-		s.held = false
-		return s.emit(ev)
 	}
 	if s.record = s.ring.next(); s.record != nil {
 		s.wait = busyWait
@@ -198,6 +199,7 @@ func (s *Source) emit(ev *tcp.Event) error {
 		return err
 	}
 	s.decode.fill(ev, e, frame)
+	ev.Starting = s.ring.pos <= s.surveyed
 	s.seq++
 	ev.Seq = s.seq
 	return nil

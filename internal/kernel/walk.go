@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 	"unsafe"
 
@@ -19,27 +18,23 @@ import (
 // Entrance runs a function inside one network namespace.
 type Entrance func(func() error) error
 
-// walker reads what exists already: iter/tcp, which shows the sockets of its
-// opener's namespace, and iter/task_file, which shows all processes' files.
+// walker looks at what exists: by iter/tcp, which shows the sockets of its
+// opener's namespace, and by iter/task_file, which shows all processes' files.
 type walker struct {
 	sockets, files *link.Iter
-	netns          []uint32 // only these; empty: all
+	chosen         func(*traceEvent) bool // the record's process is one that was asked for
 	decode         *decoder
+	reader         *bufio.Reader
+	head           [(recordLen + 7) / 8]uint64 // aligned as view needs it
 
-	open   []io.ReadCloser // socket walks still to be read, one a namespace
-	reader *bufio.Reader
-	held   []holder
-	record [(recordLen + 7) / 8]uint64 // aligned as view needs it
-}
-
-// holder is a process that holds a socket open.
-type holder struct {
-	started int64 // CLOCK_MONOTONIC, ns
-	event   tcp.Event
+	past    records              // the sockets that existed
+	earlier map[uint64]tcp.State // what some of them were in when the trace began, by cookie
+	holders holders
+	heldAt  uint64 // where in the ring the holders were found
 }
 
 func newWalker(coll *ebpf.Collection, c *Config, d *decoder) (*walker, error) {
-	w := &walker{netns: c.Netns, decode: d, reader: bufio.NewReaderSize(nil, 256<<10)}
+	w := &walker{chosen: c.isChosen, decode: d, reader: bufio.NewReaderSize(nil, 256<<10)}
 	for _, p := range []struct {
 		name string
 		iter **link.Iter
@@ -57,81 +52,86 @@ func newWalker(coll *ebpf.Collection, c *Config, d *decoder) (*walker, error) {
 	return w, nil
 }
 
-// begin opens a walk over the sockets of each namespace, and of the caller's own
-// where none is given. Namespaces that cannot be entered are returned as errors.
-func (w *walker) begin(enter []Entrance) (errs []error) {
-	if w == nil || w.sockets == nil {
+// survey walks over the sockets of each namespace, and of the caller's own where
+// none is given, then over all files. What could not be looked at is returned. The
+// programs are at work already: what they have told meanwhile is in the ring.
+func (w *walker) survey(enter []Entrance, ring *ring) (errs []error) {
+	if w.sockets == nil {
 		return nil
 	}
 	if len(enter) == 0 {
 		enter = []Entrance{func(f func() error) error { return f() }}
 	}
 	for _, in := range enter {
-		err := in(func() error {
-			r, err := w.sockets.Open()
-			if err == nil {
-				w.open = append(w.open, r)
-			}
-			return err
-		})
-		if err != nil {
+		if err := in(w.walkSockets); err != nil {
 			errs = append(errs, fmt.Errorf("look at the sockets of a namespace: %w", err))
 		}
 	}
+	if err := w.findHolders(nil, ring); err != nil { // now every socket has its cookie
+		errs = append(errs, err)
+	}
+	w.lookBack(ring)
 	return errs
 }
 
-// next fills ev with the next thing that exists; false: that was all.
-func (w *walker) next(ev *tcp.Event) (bool, error) {
-	for w != nil && len(w.open) > 0 {
-		e, err := w.read(w.open[0], recordLen)
+// stallWait is how long a CPU that writes a record may be held up.
+const stallWait = 100 * time.Millisecond
+
+// lookBack finds in the ring which of the sockets moved before the walk came to
+// them: they began in the first transition's old state. The kernel writes the
+// record before it stores the state, and never shows the socket in between.
+func (w *walker) lookBack(ring *ring) {
+	w.earlier = map[uint64]tcp.State{}
+	ring.look(ring.end(), stallWait, func(raw []byte) {
+		e, _, err := view(raw)
+		if err != nil || e.Kind != uint8(tcp.KindState) {
+			return
+		}
+		from, to := tcp.State(e.Oldstate), tcp.State(e.Newstate)
+		if from == tcp.Close || from == tcp.Listen && to == tcp.SynRecv { // what the walk met had not begun
+			w.earlier[e.Cookie] = tcp.Close
+		} else if _, moved := w.earlier[e.Cookie]; !moved {
+			w.earlier[e.Cookie] = from
+		}
+	})
+}
+
+// walkSockets gathers those of the calling thread's namespace.
+func (w *walker) walkSockets() error {
+	r, err := w.sockets.Open()
+	if err != nil {
+		return fmt.Errorf("walk over the sockets: %w", err)
+	}
+	defer r.Close()
+	w.reader.Reset(r)
+	for {
+		e, err := w.peek(headLen)
 		if e == nil || err != nil {
-			err = errors.Join(err, w.open[0].Close())
-			if w.open = w.open[1:]; len(w.open) == 0 && err == nil { // now every socket has its cookie
-				err = w.findHolders(nil)
-			}
-			if err != nil {
-				return false, err
-			}
-			continue
+			return err
 		}
-		if w.wanted(e.Netns) {
-			w.decode.fill(ev, e, nil)
-			return true, nil
+		if _, err := io.ReadFull(w.reader, w.past.add(socketLen(e))); err != nil {
+			return fmt.Errorf("walk over the sockets: %w", err)
 		}
 	}
-	if w == nil || len(w.held) == 0 {
-		return false, nil
-	}
-	last := len(w.held) - 1
-	*ev = w.held[last].event
-	w.held = w.held[:last]
-	return true, nil
 }
 
-func (w *walker) wanted(netns uint32) bool {
-	return len(w.netns) == 0 || slices.Contains(w.netns, netns)
-}
-
-// read returns the next record of a walk, valid until the next read, or nil at its end.
-func (w *walker) read(from io.Reader, size int) (*traceEvent, error) {
-	if w.reader.Buffered() == 0 {
-		w.reader.Reset(from)
-	}
-	record := unsafe.Slice((*byte)(unsafe.Pointer(&w.record)), size)
-	switch _, err := io.ReadFull(w.reader, record); {
-	case errors.Is(err, io.EOF):
+// peek returns the first size bytes of the next record, valid until the next
+// peek, or nil at the end of the walk.
+func (w *walker) peek(size int) (*traceEvent, error) {
+	b, err := w.reader.Peek(size)
+	if errors.Is(err, io.EOF) && len(b) == 0 {
 		return nil, nil
-	case err != nil:
+	}
+	if err != nil {
 		return nil, fmt.Errorf("walk over what exists: %w", err)
 	}
-	e, _, err := view(record)
-	return e, err
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&w.head)), size), b)
+	return (*traceEvent)(unsafe.Pointer(&w.head)), nil
 }
 
-// findHolders walks over all processes' files and keeps, of each socket that is
-// of interest, the youngest holder; nil: every connection and listener.
-func (w *walker) findHolders(of func(cookie uint64) bool) error {
+// findHolders walks over all processes' files and keeps one holder of each socket
+// that is of interest; nil: of every connection and listener.
+func (w *walker) findHolders(of func(cookie uint64) bool, ring *ring) error {
 	if w.files == nil {
 		return nil
 	}
@@ -140,45 +140,77 @@ func (w *walker) findHolders(of func(cookie uint64) bool) error {
 		return fmt.Errorf("walk over all files: %w", err)
 	}
 	defer r.Close()
-	now, found := time.Now().UnixNano(), map[uint64]int{}
-	w.held = w.held[:0]
+	w.reader.Reset(r)
+	w.holders = holders{index: map[uint64]int32{}}
 	for {
-		e, err := w.read(r, nameLen)
+		e, err := w.peek(nameLen)
 		if e == nil || err != nil {
+			w.heldAt = ring.end()
 			return err
 		}
-		if !w.wanted(e.Netns) || tcp.State(e.Newstate) == tcp.Close || of != nil && !of(e.Cookie) {
-			continue
+		if tcp.State(e.Newstate) != tcp.Close && (of == nil || of(e.Cookie)) {
+			w.holders.add(e, w.chosen(e))
 		}
-		w.keep(e, now, found)
+		if _, err := w.reader.Discard(nameLen); err != nil {
+			return fmt.Errorf("walk over all files: %w", err)
+		}
 	}
 }
 
-func (w *walker) keep(e *traceEvent, now int64, found map[uint64]int) {
-	started := int64(e.Time)
-	i, again := found[e.Cookie]
-	if again && w.held[i].started >= started {
-		return
+// next fills ev with the next thing that was found: the sockets that existed, each
+// with its holder, and then, when the ring is told up to position at and that is
+// where they were looked for, the holders of others.
+func (w *walker) next(ev *tcp.Event, at uint64) (bool, error) {
+	if w == nil {
+		return false, nil
 	}
-	if !again {
-		i = len(w.held)
-		w.held = append(w.held, holder{})
-		found[e.Cookie] = i
+	for raw := w.past.first(); raw != nil; raw = w.past.first() {
+		e, _, err := view(raw)
+		if err != nil {
+			return false, err
+		}
+		w.past.drop(socketLen(e))
+		if w.existed(ev, e) {
+			return true, nil
+		}
 	}
-	h := &w.held[i]
-	h.started = started
-	w.decode.fill(&h.event, e, nil)
-	h.event.Time = now
+	if w.earlier = nil; at < w.heldAt {
+		return false, nil
+	}
+	e := w.holders.next()
+	if e == nil {
+		return false, nil
+	}
+	w.decode.fill(ev, e, nil)
+	ev.Time = w.decode.clock.wall(nanos(unix.CLOCK_MONOTONIC)) // the record's is when the process was started
+	ev.New = tcp.StateUnknown                                  // it may have moved on while other files were looked at
+	return true, nil
 }
+
+// existed fills ev with a socket as it was when the trace began; false: it had not begun.
+func (w *walker) existed(ev *tcp.Event, e *traceEvent) bool {
+	earlier, moved := w.earlier[e.Cookie]
+	if earlier == tcp.Close && moved {
+		return false
+	}
+	w.decode.fill(ev, e, nil)
+	if moved {
+		ev.New, ev.Minisock = earlier, tcp.StateUnknown
+	}
+	if h := w.holders.take(e.Cookie); h != nil {
+		ev.Task, ev.Via = task(h), tcp.ViaHeld
+	}
+	return true
+}
+
+// pending reports whether something that was found is still to be told.
+func (w *walker) pending() bool { return w.past.first() != nil || w.holders.left > 0 }
 
 func (w *walker) close() error {
 	if w == nil {
 		return nil
 	}
 	var errs []error
-	for _, r := range w.open {
-		errs = append(errs, r.Close())
-	}
 	for _, iter := range []*link.Iter{w.sockets, w.files} {
 		if iter != nil {
 			errs = append(errs, iter.Close())
@@ -192,14 +224,14 @@ const walkShare = 50
 
 // FindOwners looks through all processes' files for the sockets that of names by
 // their cookies, and gives the processes that hold them as KindOwner events with
-// ViaHeld from the next Read on. It returns at once, false, when the walk before
-// was too short ago for what it cost.
+// ViaHeld, in their place. It returns at once, false, when the walk before was too
+// short ago for what it cost, or is still being told.
 func (s *Source) FindOwners(of func(cookie uint64) bool) (bool, error) {
 	now := nanos(unix.CLOCK_MONOTONIC)
-	if s.walker == nil || now < s.walkDue {
+	if s.walker == nil || now < s.walkDue || s.walker.pending() {
 		return false, nil
 	}
-	err := s.walker.findHolders(of)
+	err := s.walker.findHolders(of, s.ring)
 	done := nanos(unix.CLOCK_MONOTONIC)
 	s.walkDue = done + walkShare*(done-now)
 	return true, err

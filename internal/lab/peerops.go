@@ -28,6 +28,8 @@ var peerOps = map[string]func(peerSockets, request) (reply, error){
 	"shutdown": peerSockets.shutdown,
 	"close":    peerSockets.close,
 	"abort":    peerSockets.abort,
+	"number":   peerSockets.number,
+	"take":     peerSockets.take,
 }
 
 // servePeer is the peer process: one thread that makes system calls when told

@@ -86,7 +86,7 @@ func stateOf(ev *tcp.Event) tcp.State {
 }
 
 func jsonProcess(o *object, s *conn.Step) {
-	if t := &s.Event.Task; t.Known() {
+	if t := &s.Event.Task; t.Known() && s.Event.Kind != tcp.KindSocket { // who holds a socket does nothing to it
 		o.uint(fPid, uint64(t.PID))
 		o.known(fTid, uint64(t.TID))
 		o.bytes(fComm, t.Name())

@@ -90,6 +90,7 @@ type Event struct {
 	Cgroup   uint64 // id of the cgroup (v2) that the socket was made in; 0 unknown
 	ISN      uint32 // KindState to ESTABLISHED: first sequence number behind the own SYN, and PeerISN behind the other end's; 0 unknown
 	PeerISN  uint32
+	Starting bool  // the sockets that existed were still being looked at: one that is first met now, and not by its birth, is older
 	Inferred bool  // KindState: the kernel does not trace this transition; it follows from what was seen
 	Errno    int32 // KindState, KindSocketError: sk_err; KindRetransmit: result of the attempt (6.17+), < 0 failed; KindConnectFailed: the error
 	Soft     bool  // KindSocketError: Errno is sk_err_soft, noted but not fatal by itself
