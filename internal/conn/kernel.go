@@ -11,6 +11,9 @@ import (
 func (t *Table) kernel(s *Step) {
 	ev := s.Event
 	t.wheel.learn(ev.Time, ev.Timer)
+	if ev.Kind == tcp.KindSocket && t.byCookie[ev.Cookie] != nil {
+		return // the ring has told of it already
+	}
 	c := t.socketOf(ev)
 	if c == nil {
 		s.Flow = ev.Flow

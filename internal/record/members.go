@@ -81,6 +81,7 @@ const (
 	tagExpires
 	tagExpects
 	tagRFC1337
+	tagStarting
 
 	tagEnd
 )
@@ -114,6 +115,7 @@ var always = append([]field{
 	number(tagCgroup, func(ev *tcp.Event) *uint64 { return &ev.Cgroup }),
 	number(tagISN, func(ev *tcp.Event) *uint32 { return &ev.ISN }),
 	number(tagPeerISN, func(ev *tcp.Event) *uint32 { return &ev.PeerISN }),
+	truth(tagStarting, func(ev *tcp.Event) *bool { return &ev.Starting }),
 	truth(tagInferred, func(ev *tcp.Event) *bool { return &ev.Inferred }),
 	whole(tagErrno, func(ev *tcp.Event) *int32 { return &ev.Errno }),
 	truth(tagSoft, func(ev *tcp.Event) *bool { return &ev.Soft }),
