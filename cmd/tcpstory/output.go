@@ -17,6 +17,7 @@ type output struct {
 	sink    render.Sink
 	record  *recorder // nil: nothing is recorded
 	steps   uint64    // of any kind so far
+	begins  func()    // called before the first step is shown; nil: nobody cares
 	summary render.Summary
 	limit   int // -c: packets, or events where there are none
 	packets bool
@@ -73,6 +74,10 @@ func (out *output) write(s *conn.Step) error {
 	}
 	if !s.Selected {
 		return nil
+	}
+	if out.begins != nil {
+		out.begins()
+		out.begins = nil
 	}
 	if err := out.sink.Write(s); err != nil {
 		return err
