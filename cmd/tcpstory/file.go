@@ -21,9 +21,10 @@ func traceFile(ctx context.Context, e *env, o *options) error {
 	if err != nil {
 		return err
 	}
-	in := bufio.NewReaderSize(newProgress(e, file), record.BufferSize)
+	p := newProgress(e, file)
+	in := bufio.NewReaderSize(p, record.BufferSize)
 	if record.Is(in) {
-		return errors.Join(replay(ctx, e, o, in), file.Close())
+		return errors.Join(replay(ctx, e, o, in, p.begins), file.Close())
 	}
 	reader, err := capture.NewReader(o.read, in, file)
 	if err != nil {
@@ -48,6 +49,7 @@ func traceFile(ctx context.Context, e *env, o *options) error {
 	if err != nil {
 		return err
 	}
+	out.begins = p.begins
 	s := newStory(o, sel.could(), o.whose(), out)
 	err = s.follow(&fileSource{ctx: ctx, reader: reader, program: sel.programs[0], quotes: o.quotes()})
 	err = errors.Join(err, out.close())

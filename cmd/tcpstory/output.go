@@ -17,6 +17,7 @@ type output struct {
 	sink    render.Sink
 	record  *recorder // nil: nothing is recorded
 	steps   uint64    // of any kind so far
+	begins  func()    // called before the first step is shown; nil: nobody cares
 	summary render.Summary
 	limit   int // -c: packets, or events where there are none
 	packets bool
@@ -77,6 +78,10 @@ func (out *output) write(s *conn.Step) error {
 	}
 	if k := s.Event.Kind; !s.Selected || out.summary.PacketsOnly && k != tcp.KindPacket && k != tcp.KindGap {
 		return nil
+	}
+	if out.begins != nil {
+		out.begins()
+		out.begins = nil
 	}
 	if err := out.sink.Write(s); err != nil {
 		return err

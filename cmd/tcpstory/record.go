@@ -38,7 +38,7 @@ Records packets and the kernel's events, in their order, in a pcapng file. tcpst
 `
 
 // rowKinds are --rows' words.
-var rowKinds = map[string]record.Rows{"journal": record.RowsJournal, "pdu": record.RowsPDU}
+var rowKinds = map[string]record.Rows{"journal": record.RowsJournal, "pdu": record.RowsPDU, "none": record.RowsNone}
 
 func (o *options) recordFlags() *pflag.FlagSet {
 	f := newFlags()
@@ -46,7 +46,7 @@ func (o *options) recordFlags() *pflag.FlagSet {
 	f.StringVarP(&o.size, "file-size", "C", "", "begin another file after `SIZE` million bytes (or with k, m, g: KiB, MiB, GiB)")
 	f.IntVarP(&o.seconds, "rotate-seconds", "G", 0, "begin another file every `N` seconds; FILE is a strftime(3) form")
 	f.IntVarP(&o.files, "file-count", "W", 0, "with -C: at most `N` files, the oldest is written anew; with -G: end after N")
-	f.StringVar(&o.rows, "rows", "journal", "show kernel events to other programs as `journal` entries, or as pdu: better in Wireshark, and tcpdump refuses the file")
+	f.StringVar(&o.rows, "rows", "journal", "other programs see kernel events as `journal` entries; pdu: better in Wireshark, tcpdump refuses the file; none: half the size")
 	f.BoolVar(&o.print, "print", false, "show them, too")
 	o.choice.flags(f)
 	f.IntVarP(&o.buffer, "buffer-size", "B", kernel.DefaultRingSize>>10, "ring buffer of `KIB`, a power of two (16384)")
@@ -77,7 +77,7 @@ func (o *options) checkRecord(c *faults, f *pflag.FlagSet) {
 	c.when(o.buffer < 4 || o.buffer > maxRing>>10 || o.buffer&(o.buffer-1) != 0, "-B %d: want a power of two, at least 4 and at most %d", o.buffer, maxRing>>10)
 	o.ring = o.buffer << 10
 	_, known := rowKinds[o.rows]
-	c.when(!known, "--rows %s: want journal or pdu", o.rows)
+	c.when(!known, "--rows %s: want journal, pdu or none", o.rows)
 	c.when(o.print && o.record == capture.Stdio, "--print and -w - both want standard output")
 	if o.size != "" {
 		var err error

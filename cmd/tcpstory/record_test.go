@@ -259,6 +259,18 @@ func TestRewritten(t *testing.T) {
 	}
 }
 
+// TestWithoutRows: what is left out for other programs is not missing when it is
+// read back.
+func TestWithoutRows(t *testing.T) {
+	path := recordScenario(t, "refused", "--rows", "none")
+	if rows := judgeRuns(t, "tshark", "-r", path, "-T", "fields", "-e", "_ws.col.Protocol"); count(rows, "^TCP$") != 4 || len(rows) != 4 {
+		t.Errorf("rows %q", rows)
+	}
+	if lines := readBack(t, path); count(lines, " TCP .*: (State|Reset|Error)") < 5 {
+		t.Errorf("read back:\n%s", strings.Join(lines, "\n"))
+	}
+}
+
 // TestReadWithoutRights: reading needs no rights at all.
 func TestReadWithoutRights(t *testing.T) {
 	path := recordScenario(t, "refused")

@@ -18,7 +18,7 @@ import (
 
 // replay is -r with a recording: its events go through the same core as when they
 // happened, and show what was shown, or would have been.
-func replay(ctx context.Context, e *env, o *options, in *bufio.Reader) error {
+func replay(ctx context.Context, e *env, o *options, in *bufio.Reader, begins func()) error {
 	o.replays = true
 	reader, err := record.NewReader(in)
 	if err != nil {
@@ -39,6 +39,7 @@ func replay(ctx context.Context, e *env, o *options, in *bufio.Reader) error {
 	if err != nil {
 		return err
 	}
+	out.begins = begins
 	s := newStory(o, bothFlows(recordedFilter(about.Expr), sel.could()), bothWhose(recordedWhose(&about), o.whoseRecorded()), out)
 	err = errors.Join(s.follow(from), out.close())
 	if quietly(err) {
