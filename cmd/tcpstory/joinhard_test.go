@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -254,6 +255,29 @@ func TestSynProxyIsOneConversation(t *testing.T) {
 				c.visits(p.client, p.visits(0, 60), clientCloses)
 				return maps.Clone(c.met)
 			})
+			if n := synproxied(t, p.lab.Host(lab.Router)); n < 60 {
+				t.Errorf("the SYN proxy has answered %d times", n)
+			}
 		})
 	}
+}
+
+// synproxied is how many SYNs the host's SYN proxy has answered, on all CPUs.
+func synproxied(t *testing.T, h *lab.Host) (n uint64) {
+	t.Helper()
+	err := h.Within(func() error {
+		text, err := os.ReadFile("/proc/thread-self/net/stat/synproxy")
+		for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n")[1:] {
+			one, err := strconv.ParseUint(strings.Fields(line)[1], 16, 64)
+			if err != nil {
+				return err
+			}
+			n += one
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
