@@ -18,6 +18,7 @@
 #include "state.h"
 #include "frame.h"
 #include "local.h"
+#include "device.h"
 #include "segment.h"
 #include "held.h"
 #include "packet.h"
