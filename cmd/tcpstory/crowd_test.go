@@ -167,6 +167,15 @@ func (c *crowd) visits(h *lab.Host, list []visit, how closing) {
 	c.ends.Wait()
 }
 
+// visit makes one connection, and closes it.
+func (c *crowd) visit(h *lab.Host, v visit, how closing) error {
+	conn, err := v.dial(h, nil)
+	if err == nil {
+		err = errors.Join(c.talk(conn, v.id), leave(conn, how))
+	}
+	return err
+}
+
 // each runs f for every index, some at a time.
 func (c *crowd) each(n int, f func(i int) error) {
 	var all sync.WaitGroup

@@ -39,9 +39,14 @@ func TestManySYNsAtOnce(t *testing.T) {
 				go c.serve(ln, serverCloses)
 				var all sync.WaitGroup
 				for _, v := range p.visits(0, n) { // each with a thread of its own: none waits for another's second SYN
-					all.Go(func() { c.visits(p.client, []visit{v}, serverCloses) })
+					all.Go(func() {
+						if err := c.visit(p.client, v, serverCloses); err != nil {
+							t.Error(err)
+						}
+					})
 				}
 				all.Wait()
+				c.ends.Wait()
 				p.turns++
 				return c.met
 			})
