@@ -81,6 +81,7 @@ type Table struct {
 
 	lookout lookout
 	places  places
+	doors   doors
 	callers callers
 
 	step      Step
@@ -93,7 +94,7 @@ type Table struct {
 
 // New returns an empty table.
 func New(o Options) *Table {
-	return &Table{opt: o.withDefaults(), byCookie: make(map[uint64]*Conn), index: make(index), places: newPlaces()}
+	return &Table{opt: o.withDefaults(), byCookie: make(map[uint64]*Conn), index: make(index), places: newPlaces(), doors: make(doors)}
 }
 
 // Apply finds ev's place. The Step and what it points to are valid until the
