@@ -66,6 +66,15 @@ struct hlist_nulls_node {
 	struct hlist_nulls_node *next;
 };
 
+struct hlist_node {
+	struct hlist_node **pprev;
+};
+
+struct timer_list {
+	struct hlist_node entry;
+	unsigned long expires;
+};
+
 struct hlist_nulls_head {
 	struct hlist_nulls_node *first;
 };
@@ -85,6 +94,7 @@ struct inet_timewait_death_row {
 
 struct netns_ipv4 {
 	struct inet_timewait_death_row tcp_death_row;
+	u8 sysctl_tcp_rfc1337; /* an int before 5.15: its lowest byte comes first */
 };
 
 struct net {
@@ -155,6 +165,7 @@ struct sock_common {
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
 	struct hlist_nulls_node skc_nulls_node;
+	unsigned long skc_flags;
 	struct proto *skc_prot;
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
@@ -203,6 +214,7 @@ struct sock {
 
 struct inet_timewait_sock {
 	unsigned char tw_substate;
+	struct timer_list tw_timer;
 };
 
 struct inet_sock {
@@ -214,11 +226,13 @@ struct inet_connection_sock {
 	__u8 icsk_retransmits;
 	__u8 icsk_pending;
 	const struct tcp_ulp_ops *icsk_ulp_ops;
+	u32 icsk_rto_max; /* 6.15 */
 };
 
 struct tcp_sock {
 	__u32 rcv_nxt;
 	__u32 snd_una;
+	__u32 write_seq;
 	__u64 bytes_acked;
 	__u64 bytes_received;
 	__u32 segs_out;
@@ -231,6 +245,8 @@ struct request_sock {
 	struct sock_common __req_common;
 	__u8 num_retrans;
 	__u8 num_timeout : 7;
+	struct timer_list rsk_timer;
+	u32 timeout; /* 5.17 */
 };
 
 struct tcp_skb_cb {

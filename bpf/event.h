@@ -58,12 +58,12 @@ struct event {
 	__u64 cookie;	/* socket cookie, or the address of the socket where there is no helper; 0 unknown */
 	__u32 lost;	/* records that found no room so far, on all CPUs; low 32 bits */
 	__u32 netns;	/* inode of the network namespace; 0 unknown */
-	__u32 ifindex;
-	__u32 wire_len; /* packet: bytes on the wire */
+	__u32 ifindex;	/* or, where a timer is told: jiffies now */
+	__u32 wire_len; /* packet: bytes on the wire; or, where a timer is told: when it is due, jiffies */
 	__u16 cap_len;	/* packet: bytes of the frame */
 	__u8 kind;
 	__u8 flags;
-	__u8 detail;	/* packet: PACKET_HOST .. PACKET_OUTGOING; ->CLOSE: what the timewait minisock is in; owner, failed connect: enum event_via */
+	__u8 detail;	/* packet: PACKET_HOST .. PACKET_OUTGOING; ->CLOSE: see minisock.h; owner, failed connect: enum event_via */
 	__u8 oldstate;
 	__u8 newstate;
 	__u8 family;	/* AF_INET, AF_INET6 */
@@ -76,7 +76,7 @@ struct event {
 	__u8 daddr[16];
 	__u64 cgroup;	/* id of the cgroup (v2) that the socket was made in; 0 unknown */
 	__u32 isn;	/* ->ESTABLISHED, and a child kept back: the first sequence number behind the own SYN; 0 unknown */
-	__u32 peer_isn; /* and behind the other end's */
+	__u32 peer_isn; /* and behind the other end's; ->CLOSE: the next one that a timewait minisock expects */
 
 	/* EV_NAME */
 	__u32 pid;	/* thread group; 0: not certain, or name is a device */

@@ -13,6 +13,8 @@
 #define FRAME_MASK (FRAME_ROOM - 1)
 #define FRAME_SLACK 64 /* room behind, so that a bounded offset plus a bounded length stays inside */
 
+#define MAX_MAC_HEADER 64
+
 #define ARPHRD_ETHER 1
 #define ARPHRD_LOOPBACK 772
 
@@ -57,6 +59,55 @@ extern int bpf_dynptr_from_skb(struct __sk_buff *skb, __u64 flags, struct bpf_dy
 
 /* Hide a bound behind asm: clang 14 else drops the mask and older verifiers lose the bound. */
 #define BOUND(x) asm volatile("%0 &= 0xfff" : "+r"(x))
+
+/* copy_linear puts the linear part into f->data with a VLAN tag back in its place; returns the bytes copied. */
+static __always_inline __u32 copy_linear(struct frame *f, void *src, __u32 linear, __be16 vlan, __u16 tci)
+{
+	__u32 n = linear < copy_len ? linear : copy_len;
+	__u64 rest;
+
+	if (vlan && n >= 12) {
+		bpf_probe_read_kernel(f->data, 12, src);
+		*(__u16 *)(f->data + 12) = vlan;
+		*(__u16 *)(f->data + 14) = bpf_htons(tci);
+		rest = n - 12;
+		BOUND(rest);
+		bpf_probe_read_kernel(f->data + 16, rest, src + 12);
+		return n + 4;
+	}
+	rest = n;
+	BOUND(rest);
+	bpf_probe_read_kernel(f->data, rest, src);
+	return n;
+}
+
+/*
+ * copy_all fetches paged bytes too: the link-layer header from src, the rest
+ * through a dynptr that starts at skb->data. A stack frame of its own: no helper
+ * may write where a dynptr has been.
+ */
+static __attribute__((noinline)) __u32 copy_all(struct frame *f, struct sk_buff *skb, void *src, __u32 pulled, __be16 vlan)
+{
+	struct bpf_dynptr ptr;
+	__u64 n = skb->len, at = pulled;
+
+	if (!have_dynptr || vlan || pulled > MAX_MAC_HEADER || !bpf_dynptr_from_skb)
+		return 0;
+	if (n > fetch_len - pulled)
+		n = fetch_len - pulled;
+	if (pulled) {
+		BOUND(at);
+		if (at > MAX_MAC_HEADER)
+			return 0;
+		bpf_probe_read_kernel(f->data, at, src);
+	}
+	BOUND(n);
+	if (!n || at > FRAME_SLACK)
+		return 0;
+	if (bpf_dynptr_from_skb((struct __sk_buff *)skb, 0, &ptr) || bpf_dynptr_read(f->data + at, n, &ptr, 0, 0))
+		return 0;
+	return n + pulled;
+}
 
 static __attribute__((noinline)) int filter_ether(struct frame *f, __u32 caplen, __u32 wire)
 {

@@ -8,7 +8,9 @@
 #ifndef MINISOCK_H
 #define MINISOCK_H
 
-#define CHAIN_LOOKS 16 /* it was put at the chain's head a moment ago */
+#define CHAIN_LOOKS 16 /* it was put into the chain, mostly at its head, a moment ago */
+#define SOCK_DONE 1    /* enum sock_flags: a FIN has come */
+#define MINISOCK_SHELTERED 0x80 /* with detail: a RST does not end TIME_WAIT (net.ipv4.tcp_rfc1337) */
 
 static __always_inline struct inet_hashinfo *hashinfo_of(struct sock *sk)
 {
@@ -34,28 +36,65 @@ static __always_inline bool same_tuple(struct sock_common *c, struct sock *sk)
 	       BPF_CORE_READ(c, skc_net.net) == BPF_CORE_READ(own, skc_net.net);
 }
 
-/* minisock_state is TCP_TIME_WAIT, TCP_FIN_WAIT2, or 0: no minisock has taken over. */
-static __always_inline __u8 minisock_state(struct sock *sk, __u64 cookie)
+/* minisock_of is the timewait minisock that has taken sk's place; *searched: the whole chain was looked through. */
+static __always_inline struct inet_timewait_sock *minisock_of(struct sock *sk, __u64 cookie, bool *searched)
 {
 	struct inet_hashinfo *h = hashinfo_of(sk);
 	struct inet_ehash_bucket *bucket;
 	__u64 node;
 
 	if (!h)
-		return 0;
+		return NULL;
 	/* BPF_CORE_READ gives plain numbers: older verifiers refuse to compute with a typed pointer. */
 	bucket = (void *)((__u64)BPF_CORE_READ(h, ehash) + (__u64)(sk->__sk_common.skc_hash & h->ehash_mask) *
 						    bpf_core_type_size(struct inet_ehash_bucket));
 	node = (__u64)BPF_CORE_READ(bucket, chain.first);
-	for (int i = 0; i < CHAIN_LOOKS && node && !(node & 1); i++) { /* an odd address ends the chain */
+	for (int i = 0; i < CHAIN_LOOKS && node; i++) {
 		struct sock_common *c = (void *)node - bpf_core_field_offset(struct sock_common, skc_nulls_node);
 
+		if (node & 1) { /* an odd address ends the chain */
+			*searched = true;
+			return NULL;
+		}
 		if (BPF_CORE_READ(c, skc_state) == TCP_TIME_WAIT &&
 		    (have_cookie_helper ? BPF_CORE_READ(c, skc_cookie.counter) == cookie : same_tuple(c, sk)))
-			return BPF_CORE_READ((struct inet_timewait_sock *)c, tw_substate);
+			return (struct inet_timewait_sock *)c;
 		node = (__u64)BPF_CORE_READ((struct hlist_nulls_node *)node, next);
 	}
-	return 0;
+	return NULL;
+}
+
+/*
+ * due_for_time_wait: the peer's FIN has come (tcp_fin sets SOCK_DONE) and the own
+ * one is acknowledged, so that nothing but tcp_time_wait() leads to CLOSE.
+ */
+static __always_inline bool due_for_time_wait(struct sock *sk)
+{
+	struct tcp_sock *tp = (void *)sk;
+
+	return sk->__sk_common.skc_flags & 1 << SOCK_DONE && !sk->sk_err && BPF_CORE_READ(tp, snd_una) == BPF_CORE_READ(tp, write_seq);
+}
+
+/*
+ * fill_minisock tells, in detail, what the minisock is in: TCP_TIME_WAIT, or
+ * TCP_FIN_WAIT2; TCP_CLOSE: TIME_WAIT was due, and there was no room for it; 0:
+ * none was due, or none was found.
+ */
+static __always_inline void fill_minisock(struct event *e, struct sock *sk)
+{
+	bool searched = false;
+	struct inet_timewait_sock *tw = minisock_of(sk, e->cookie, &searched);
+
+	if (!tw) {
+		if (searched && due_for_time_wait(sk))
+			e->detail = TCP_CLOSE;
+		return;
+	}
+	e->detail = BPF_CORE_READ(tw, tw_substate);
+	if (BPF_CORE_READ(sk, __sk_common.skc_net.net, ipv4.sysctl_tcp_rfc1337))
+		e->detail |= MINISOCK_SHELTERED;
+	e->peer_isn = BPF_CORE_READ((struct tcp_sock *)sk, rcv_nxt);
+	fill_timer(e, BPF_CORE_READ(tw, tw_timer.expires));
 }
 
 #endif

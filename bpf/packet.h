@@ -13,52 +13,15 @@
 #ifndef PACKET_H
 #define PACKET_H
 
-#define IFF_LOOPBACK 0x8
-#define IFF_EBRIDGE (1 << 1)
-#define IFF_BRIDGE_PORT (1 << 9)
-
 #define PACKET_HOST 0
 #define PACKET_BROADCAST 1
 #define PACKET_MULTICAST 2
 #define PACKET_OUTGOING 4
 
-#define MAX_MAC_HEADER 64
-
 const volatile __u32 only_ifindex = 0;
 const volatile bool all_hops = false;  /* forwarded traffic too */
 const volatile bool want_in = true;
 const volatile bool want_out = true;
-
-static __always_inline bool is_ethernet(struct net_device *dev)
-{
-	return dev->type == ARPHRD_ETHER || dev->type == ARPHRD_LOOPBACK;
-}
-
-/*
- * Has it a lower device in this namespace (VLAN, bond, macvlan)? Then that one
- * will carry the packet. Not so a bridge: it may send one packet to many ports.
- */
-static __always_inline bool is_stacked(struct net_device *dev)
-{
-	struct list_head *lower = (void *)dev + bpf_core_field_offset(struct net_device, adj_list.lower);
-	struct list_head *first = BPF_CORE_READ(lower, next);
-	struct netdev_adjacent *below;
-
-	if (first == lower || BPF_CORE_READ_BITFIELD_PROBED(dev, priv_flags) & IFF_EBRIDGE)
-		return false;
-	below = (void *)first - bpf_core_field_offset(struct netdev_adjacent, list);
-	return BPF_CORE_READ(below, dev, nd_net.net) == dev->nd_net.net;
-}
-
-/* Sent by a socket of this namespace, or by its kernel; what is passed on has come in somewhere. */
-static __always_inline bool is_senders_device(struct sk_buff *skb, struct net_device *dev)
-{
-	struct sock *sk = skb->sk;
-
-	if (!sk)
-		return !skb->skb_iif;
-	return sk->__sk_common.skc_net.net == dev->nd_net.net;
-}
 
 /* The tag that the device will insert sits in the metadata; 0: none. */
 static __always_inline __be16 vlan_proto_of(struct sk_buff *skb)
@@ -66,55 +29,6 @@ static __always_inline __be16 vlan_proto_of(struct sk_buff *skb)
 	if (bpf_core_field_exists(skb->vlan_present) && !BPF_CORE_READ_BITFIELD_PROBED(skb, vlan_present))
 		return 0; /* before 6.2 vlan_proto alone may be stale */
 	return skb->vlan_proto;
-}
-
-/* copy_linear puts the linear part into f->data with a VLAN tag back in its place; returns the bytes copied. */
-static __always_inline __u32 copy_linear(struct frame *f, void *src, __u32 linear, __be16 vlan, __u16 tci)
-{
-	__u32 n = linear < copy_len ? linear : copy_len;
-	__u64 rest;
-
-	if (vlan && n >= 12) {
-		bpf_probe_read_kernel(f->data, 12, src);
-		*(__u16 *)(f->data + 12) = vlan;
-		*(__u16 *)(f->data + 14) = bpf_htons(tci);
-		rest = n - 12;
-		BOUND(rest);
-		bpf_probe_read_kernel(f->data + 16, rest, src + 12);
-		return n + 4;
-	}
-	rest = n;
-	BOUND(rest);
-	bpf_probe_read_kernel(f->data, rest, src);
-	return n;
-}
-
-/*
- * copy_all fetches paged bytes too: the link-layer header from src, the rest
- * through a dynptr that starts at skb->data. A stack frame of its own: no helper
- * may write where a dynptr has been.
- */
-static __attribute__((noinline)) __u32 copy_all(struct frame *f, struct sk_buff *skb, void *src, __u32 pulled, __be16 vlan)
-{
-	struct bpf_dynptr ptr;
-	__u64 n = skb->len, at = pulled;
-
-	if (!have_dynptr || vlan || pulled > MAX_MAC_HEADER || !bpf_dynptr_from_skb)
-		return 0;
-	if (n > fetch_len - pulled)
-		n = fetch_len - pulled;
-	if (pulled) {
-		BOUND(at);
-		if (at > MAX_MAC_HEADER)
-			return 0;
-		bpf_probe_read_kernel(f->data, at, src);
-	}
-	BOUND(n);
-	if (!n || at > FRAME_SLACK)
-		return 0;
-	if (bpf_dynptr_from_skb((struct __sk_buff *)skb, 0, &ptr) || bpf_dynptr_read(f->data + at, n, &ptr, 0, 0))
-		return 0;
-	return n + pulled;
 }
 
 /* Does the segment carry its socket's own tuple, or has address translation rewritten it? */
@@ -148,45 +62,6 @@ static __always_inline bool is_translated(struct frame *f, __u32 caplen, bool ra
 		return false;
 	return *(__be16 *)(f->data + l4) != bpf_htons(local_port(sk, sk->__sk_common.skc_num)) ||
 	       *(__be16 *)(f->data + l4 + 2) != sk->__sk_common.skc_dport;
-}
-
-/*
- * A device's name crosses once, and again when it changes: a table by hash
- * remembers what was said last. Two devices in one slot only repeat themselves.
- */
-struct announced {
-	__u32 netns, ifindex;
-	__u64 name[2];
-};
-
-#define ANNOUNCED_SLOTS 256
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, ANNOUNCED_SLOTS);
-	__type(key, __u32);
-	__type(value, struct announced);
-} devices SEC(".maps");
-
-static __always_inline struct announced *slot_of(__u32 netns, __u32 ifindex)
-{
-	__u32 slot = (ifindex * 31 + netns) % ANNOUNCED_SLOTS;
-
-	return bpf_map_lookup_elem(&devices, &slot);
-}
-
-static __always_inline bool is_announced(struct announced *a, __u32 netns, struct net_device *dev)
-{
-	return a->ifindex == dev->ifindex && a->netns == netns && a->name[0] == ((__u64 *)dev->name)[0] &&
-	       a->name[1] == ((__u64 *)dev->name)[1];
-}
-
-static __always_inline void announce(struct announced *a, struct event *e)
-{
-	a->netns = e->netns;
-	a->ifindex = e->ifindex;
-	a->name[0] = ((__u64 *)e->name)[0];
-	a->name[1] = ((__u64 *)e->name)[1];
 }
 
 /* sighted: is this the place where the packet is to be reported? */

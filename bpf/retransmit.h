@@ -57,6 +57,7 @@ int BPF_PROG(retransmit_synack, struct sock *listener, struct request_sock *req)
 	fill_tuple(e, (struct sock_common *)req);
 	e->newstate = TCP_NEW_SYN_RECV;
 	e->retransmits = BPF_CORE_READ(req, num_retrans) + 1; /* it is raised when this one has left */
+	fill_timer(e, next_timeout(listener, req));
 	submit(e);
 	return 0;
 }

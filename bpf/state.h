@@ -91,6 +91,8 @@ static __always_inline void emit_state(struct sock *sk, int oldstate, int newsta
 	if (time)
 		e->time = time;
 	fill_socket(e, sk, netns, cookie);
+	if (newstate == TCP_SYN_SENT)
+		e->sport = sk->__sk_common.skc_num; /* inet_sport may be left from an attempt before */
 	e->oldstate = oldstate;
 	e->newstate = newstate;
 	e->err = sk->sk_err;
@@ -100,7 +102,7 @@ static __always_inline void emit_state(struct sock *sk, int oldstate, int newsta
 		established(e, sk);
 		choose_flow(sk, netns);
 	} else if (newstate == TCP_CLOSE && (oldstate == TCP_FIN_WAIT2 || oldstate == TCP_CLOSING)) {
-		e->detail = minisock_state(sk, cookie);
+		fill_minisock(e, sk);
 	}
 	if (process)
 		fill_task(e);

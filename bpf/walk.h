@@ -61,14 +61,17 @@ int walk_sockets(struct bpf_iter__tcp *ctx)
 	fill_tuple(&e, c);
 	if (state == TCP_TIME_WAIT) {
 		e.detail = BPF_CORE_READ((struct inet_timewait_sock *)c, tw_substate);
+		fill_timer(&e, BPF_CORE_READ((struct inet_timewait_sock *)c, tw_timer.expires));
 		bpf_seq_write(ctx->meta->seq, &e, EVENT_TUPLE);
 		return 0;
 	}
 	e.cgroup = cgroup_of(home);
-	if (state == TCP_NEW_SYN_RECV)
+	if (state == TCP_NEW_SYN_RECV) {
 		e.retransmits = BPF_CORE_READ((struct request_sock *)c, num_retrans);
-	else
+		fill_timer(&e, BPF_CORE_READ((struct request_sock *)c, rsk_timer.expires));
+	} else {
 		count_up(&e, (struct sock *)c);
+	}
 	if (!by_process) /* else its holder decides */
 		choose_flow((struct sock *)c, e.netns);
 	bpf_seq_write(ctx->meta->seq, &e, sizeof(e));

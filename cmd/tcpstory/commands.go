@@ -18,7 +18,8 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"trace", "states and packets, live, in one order (what a bare tcpstory does)", trace},
-		{"doctor", "what works on this host, what each lack costs, and the remedy", doctor},
+		{"record", "the same into a file, for trace -r, Wireshark and tcpdump", recordLive},
+		{"doctor", "what works here, what each lack costs, and the remedy", doctor},
 		{"version", "the version of this program", versionAlone},
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -8,17 +9,34 @@ import (
 
 	"tcpstory/internal/capture"
 	"tcpstory/internal/filter"
+	"tcpstory/internal/record"
 	"tcpstory/internal/tcp"
 )
 
-// traceFile is -r: packets from a capture file, through the same spine.
+// traceFile is -r: a recording, or packets from a capture file, through the same
+// spine.
 func traceFile(ctx context.Context, e *env, o *options) error {
-	o.lined = o.lined || o.read == "-" // somebody may be waiting at the other end
-	reader, err := capture.Open(o.read)
+	o.lined = o.lined || o.read == capture.Stdio // somebody may be waiting at the other end
+	file, err := capture.OpenFile(o.read)
+	if err != nil {
+		return err
+	}
+	p := newProgress(e, file)
+	in := bufio.NewReaderSize(p, record.BufferSize)
+	if record.Is(in) {
+		return errors.Join(replay(ctx, e, o, in, p.begins), file.Close())
+	}
+	reader, err := capture.NewReader(o.read, in, file)
 	if err != nil {
 		return err
 	}
 	defer reader.Close()
+	if o.noPackets {
+		return usageError{errors.New("-r reads a capture file, which has packets only: --no-packets leaves nothing to show")}
+	}
+	if o.selective() || len(o.netns) > 0 {
+		return usageError{errors.New("-r reads a capture file, which does not tell whose its packets are: -p, --comm, --cgroup and --netns are for live traces and recordings")}
+	}
 	if reader.Link() == tcp.LinkSLL2 {
 		e.say("warning: interface names may be wrong: the file holds their numbers only, and these are this host's names")
 	}
@@ -31,7 +49,8 @@ func traceFile(ctx context.Context, e *env, o *options) error {
 	if err != nil {
 		return err
 	}
-	s := newStory(o, sel, out)
+	out.begins = p.begins
+	s := newStory(o, sel.could(), o.whose(), out)
 	err = s.follow(&fileSource{ctx: ctx, reader: reader, program: sel.programs[0], quotes: o.quotes()})
 	err = errors.Join(err, out.close())
 	if quietly(err) {

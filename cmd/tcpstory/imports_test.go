@@ -18,12 +18,13 @@ var importLaw = map[string][]string{
 	"internal/kernel":   {"tcp", "filter"},
 	"internal/host":     {},
 	"internal/capture":  {"tcp"},
+	"internal/record":   {"tcp"},
 	"internal/timeline": {"tcp"},
 	"internal/conn":     {"tcp"},
 	"internal/render":   {"tcp", "conn"},
 	"internal/lab":      {"tcp"},
 	"internal/bench":    {"lab", "tcp"},
-	"cmd/tcpstory":      {"tcp", "filter", "kernel", "host", "capture", "timeline", "conn", "render"},
+	"cmd/tcpstory":      {"tcp", "filter", "kernel", "host", "capture", "record", "timeline", "conn", "render"},
 	"cmd/tcplab":        {"lab", "bench", "tcp"},
 }
 

@@ -4,10 +4,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -42,6 +42,7 @@ func TestManySYNsAtOnce(t *testing.T) {
 					all.Go(func() { c.visits(p.client, []visit{v}, serverCloses) })
 				}
 				all.Wait()
+				p.turns++
 				return c.met
 			})
 		})
@@ -171,6 +172,7 @@ func (p *place) meetsBehind(t *testing.T, n int, h *lab.Host, at netip.AddrPort,
 	c.visits(p.client, p.visits(0, n), serverCloses)
 	front.Close()
 	server.Close()
+	p.turns++
 	return c.met
 }
 
@@ -252,8 +254,32 @@ func TestSynProxyIsOneConversation(t *testing.T) {
 				defer ln.Close()
 				go c.serve(ln, clientCloses)
 				c.visits(p.client, p.visits(0, 60), clientCloses)
-				return maps.Clone(c.met)
+				p.turns++
+				return c.met
 			})
+			if n := synproxied(t, p.lab.Host(lab.Router)); n < 60 {
+				t.Errorf("the SYN proxy has answered %d times", n)
+			}
 		})
 	}
+}
+
+// synproxied is how many SYNs the host's SYN proxy has answered, on all CPUs.
+func synproxied(t *testing.T, h *lab.Host) (n uint64) {
+	t.Helper()
+	err := h.Within(func() error {
+		text, err := os.ReadFile("/proc/thread-self/net/stat/synproxy")
+		for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n")[1:] {
+			one, err := strconv.ParseUint(strings.Fields(line)[1], 16, 64)
+			if err != nil {
+				return err
+			}
+			n += one
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

@@ -13,32 +13,45 @@ import (
 	"tcpstory/internal/render"
 )
 
-// options is trace's command line.
+// options is the command line of trace, and with recording of record.
 type options struct {
-	device    string // -i
-	list      bool   // -D
-	count     int    // -c
-	absolute  bool   // -S
-	quiet     bool   // -q
-	link      bool   // -e
-	number    bool   // -#
-	verbose   int    // -v
-	stamp     int    // -t …
-	direction string // -Q
-	snaplen   int    // -s
-	lined     bool   // -l
-	write     string // -w
-	read      string // -r
+	choice
+	view
+	list  bool   // -D
+	write string // -w: packets alone
+	read  string // -r
 
-	noPackets, noStates, json bool
-	view                      string
-	netns, comms, cgroups     []string
-	pids                      []string // -p, as it was written
-	processes                 []uint32 // the same
-	ring                      int
+	recording
+	replays bool // what -r names is a recording
 
 	help, version bool
 	expr          string // the rest of the line: the filter expression
+}
+
+// choice is what is traced.
+type choice struct {
+	device                string // -i
+	count                 int    // -c
+	direction             string // -Q
+	snaplen               int    // -s
+	noPackets, noStates   bool
+	netns, comms, cgroups []string
+	pids                  []string // -p, as it was written
+	processes             []uint32 // the same
+	ring                  int
+}
+
+// view is how it is shown.
+type view struct {
+	absolute bool // -S
+	quiet    bool // -q
+	link     bool // -e
+	number   bool // -#
+	verbose  int  // -v
+	stamp    int  // -t …
+	lined    bool // -l
+	json     bool
+	form     string // --view
 }
 
 const usageHead = `usage: tcpstory [trace] [flags] [filter expression]
@@ -54,41 +67,61 @@ const maxRing = 1 << 30
 // anyDevice is -i's word for all devices, with their names in the lines.
 const anyDevice = "any"
 
-func (o *options) flags() *pflag.FlagSet {
+func newFlags() *pflag.FlagSet {
 	f := pflag.NewFlagSet("tcpstory", pflag.ContinueOnError)
 	f.SortFlags = false
 	f.Usage = func() {}
-	f.StringVarP(&o.device, "interface", "i", "", "only `IFACE` (or any) of this namespace; what it forwards too")
+	return f
+}
+
+func (o *options) flags() *pflag.FlagSet {
+	f := newFlags()
+	o.choice.flags(f)
 	f.BoolVarP(&o.list, "list-interfaces", "D", false, "list the interfaces")
-	f.IntVarP(&o.count, "count", "c", 0, "stop after `N` packets (events with --no-packets)")
-	f.StringVarP(&o.direction, "direction", "Q", "inout", "packets that go `in|out|inout` (also -P)")
-	f.StringVarP(&o.direction, "direction-bsd", "P", "inout", "")
-	f.IntVarP(&o.snaplen, "snapshot-length", "s", kernel.DefaultSnaplen, fmt.Sprintf("keep `N` bytes of a packet (%d; 0: %d, the most)", kernel.DefaultSnaplen, kernel.MaxSnaplen))
 	f.StringVarP(&o.write, "write", "w", "", "write the packets to pcap `FILE` (- standard output) instead")
-	f.StringVarP(&o.read, "read", "r", "", "packets from pcap or pcapng `FILE` (- standard input)")
-	f.CountVarP(&o.stamp, "time", "t", "no time; -tt epoch, -ttt delta, -tttt date, -ttttt elapsed")
-	f.CountVarP(&o.verbose, "verbose", "v", "more of each packet (-vv), and of what is lacking")
-	f.BoolVarP(&o.quiet, "quick", "q", false, "less of each packet")
-	f.BoolVarP(&o.absolute, "absolute-tcp-sequence-numbers", "S", false, "absolute sequence numbers")
-	f.BoolVarP(&o.link, "link-header", "e", false, "the link-layer header too")
-	f.BoolVarP(&o.number, "number", "#", false, "number the packets")
-	f.CountP("numeric", "n", "names are never looked up, with it or without")
-	f.BoolVarP(&o.lined, "line-buffered", "l", false, "write each line at once")
-	f.BoolVar(&o.noPackets, "no-packets", false, "the kernel's side only")
-	f.BoolVar(&o.noStates, "no-states", false, "the packets only, in tcpdump's lines")
-	f.BoolVar(&o.json, "json", false, "one JSON object a line")
-	f.StringVar(&o.view, "view", "auto", "as `columns` or lines; auto: columns on a terminal")
-	f.StringSliceVar(&o.netns, "netns", nil, "only network namespace `NAME`, or PATH, or PID (repeatable)")
-	f.StringSliceVarP(&o.pids, "pid", "p", nil, "only sockets that process `PID` uses (repeatable)")
-	f.StringSliceVar(&o.comms, "comm", nil, "only sockets of processes named `NAME` (repeatable)")
-	f.StringSliceVar(&o.cgroups, "cgroup", nil, "only sockets made in cgroup `PATH` or below (repeatable)")
+	f.StringVarP(&o.read, "read", "r", "", "read `FILE`: a recording, pcap or pcapng (- standard input)")
+	o.view.flags(f)
 	f.IntVar(&o.ring, "ring", kernel.DefaultRingSize, "ring buffer of `BYTES`, a power of two (16 MiB)")
+	o.lastFlags(f)
+	return f
+}
+
+// flags are those that choose.
+func (c *choice) flags(f *pflag.FlagSet) {
+	f.StringVarP(&c.device, "interface", "i", "", "only `IFACE` (or any) of this namespace; what it forwards too")
+	f.IntVarP(&c.count, "count", "c", 0, "stop after `N` packets (events with --no-packets)")
+	f.StringVarP(&c.direction, "direction", "Q", "inout", "packets that go `in|out|inout` (also -P)")
+	f.StringVarP(&c.direction, "direction-bsd", "P", "inout", "")
+	f.IntVarP(&c.snaplen, "snapshot-length", "s", kernel.DefaultSnaplen, fmt.Sprintf("keep `N` bytes of a packet (%d; 0: %d, the most)", kernel.DefaultSnaplen, kernel.MaxSnaplen))
+	f.BoolVar(&c.noPackets, "no-packets", false, "the kernel's side only")
+	f.BoolVar(&c.noStates, "no-states", false, "the packets only, in tcpdump's lines")
+	f.StringSliceVar(&c.netns, "netns", nil, "only network namespace `NAME`, or PATH, or PID (repeatable)")
+	f.StringSliceVarP(&c.pids, "pid", "p", nil, "only sockets that process `PID` uses (repeatable)")
+	f.StringSliceVar(&c.comms, "comm", nil, "only sockets of processes named `NAME` (repeatable)")
+	f.StringSliceVar(&c.cgroups, "cgroup", nil, "only sockets made in cgroup `PATH` or below (repeatable)")
+}
+
+// flags are those of the output.
+func (v *view) flags(f *pflag.FlagSet) {
+	f.CountVarP(&v.stamp, "time", "t", "no time; -tt epoch, -ttt delta, -tttt date, -ttttt elapsed")
+	f.CountVarP(&v.verbose, "verbose", "v", "more of each packet (-vv), and of what is lacking")
+	f.BoolVarP(&v.quiet, "quick", "q", false, "less of each packet")
+	f.BoolVarP(&v.absolute, "absolute-tcp-sequence-numbers", "S", false, "absolute sequence numbers")
+	f.BoolVarP(&v.link, "link-header", "e", false, "the link-layer header too")
+	f.BoolVarP(&v.number, "number", "#", false, "number the packets")
+	f.CountP("numeric", "n", "names are never looked up, with it or without")
+	f.BoolVarP(&v.lined, "line-buffered", "l", false, "write each line at once")
+	f.BoolVar(&v.json, "json", false, "one JSON object a line")
+	f.StringVar(&v.form, "view", "auto", "as `columns` or lines; auto: columns on a terminal")
+}
+
+// lastFlags are those of every command.
+func (o *options) lastFlags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.help, "help", "h", false, "this text")
 	f.BoolVar(&o.version, "version", false, "print the version")
 	for _, hidden := range []string{"direction-bsd", "number", "help", "version"} {
 		_ = f.MarkHidden(hidden)
 	}
-	return f
 }
 
 func parse(args []string) (*options, *pflag.FlagSet, error) {
@@ -101,36 +134,47 @@ func parse(args []string) (*options, *pflag.FlagSet, error) {
 	if o.read != "" && !f.Changed("snapshot-length") {
 		o.snaplen = 0 // what the file holds is kept
 	}
-	return o, f, o.check(f)
+	var c faults
+	o.checkTrace(&c)
+	o.check(&c, f)
+	return o, f, c.first()
 }
 
-func (o *options) check(f *pflag.FlagSet) error {
-	var faults []error
-	fault := func(bad bool, format string, args ...any) {
-		if bad {
-			faults = append(faults, fmt.Errorf(format, args...))
-		}
+// faults gathers what is wrong with a command line.
+type faults []error
+
+func (c *faults) when(bad bool, format string, args ...any) {
+	if bad {
+		*c = append(*c, fmt.Errorf(format, args...))
 	}
+}
+
+func (c faults) first() error {
+	if len(c) == 0 {
+		return nil
+	}
+	return usageError{c[0]}
+}
+
+// check finds what no command can do.
+func (o *options) check(c *faults, f *pflag.FlagSet) {
 	_, known := directions[o.direction]
-	fault(!known, "-Q %s: want in, out or inout", o.direction)
-	fault(o.stamp > int(render.TimeSinceFirst), "-%s: at most five t", strings.Repeat("t", o.stamp))
-	fault(o.snaplen < 0, "-s %d: want 0 or more", o.snaplen)
-	fault(o.count < 0, "-c %d: want 1 or more", o.count)
-	fault(f.Changed("count") && o.count == 0, "-c 0: want 1 or more")
-	fault(o.noPackets && o.noStates, "--no-packets with --no-states leaves nothing to show")
-	fault(o.noPackets && o.write != "", "-w writes packets, --no-packets has none")
-	fault(o.noPackets && o.read != "", "-r reads packets, --no-packets has none")
-	fault(o.read != "" && o.device != "", "-r reads a file, -i a device: choose one")
-	fault(o.read != "" && (o.selective() || len(o.netns) > 0), "-r reads a file, which does not tell whose its packets are: -p, --comm, --cgroup and --netns are for live traces")
-	o.checkChoices(f, fault)
-	fault(o.view != "auto" && o.view != "columns" && o.view != "lines", "--view %s: want auto, columns or lines", o.view)
-	fault(len(o.netns) > 0 && o.device != "" && o.device != anyDevice, "-i %s names a device of this namespace, --netns another one: use ip netns exec NAME tcpstory -i %s", o.device, o.device)
-	fault(o.ring < 4096 || o.ring > maxRing || o.ring&(o.ring-1) != 0,
+	c.when(!known, "-Q %s: want in, out or inout", o.direction)
+	c.when(o.stamp > int(render.TimeSinceFirst), "-%s: at most five t", strings.Repeat("t", o.stamp))
+	c.when(o.snaplen < 0, "-s %d: want 0 or more", o.snaplen)
+	c.when(o.count < 0, "-c %d: want 1 or more", o.count)
+	c.when(f.Changed("count") && o.count == 0, "-c 0: want 1 or more")
+	c.when(o.noPackets && o.noStates, "--no-packets with --no-states leaves nothing to show")
+	o.checkChoices(f, c.when)
+	c.when(o.form != "auto" && o.form != "columns" && o.form != "lines", "--view %s: want auto, columns or lines", o.form)
+	c.when(len(o.netns) > 0 && o.device != "" && o.device != anyDevice, "-i %s names a device of this namespace, --netns another one: use ip netns exec NAME tcpstory -i %s", o.device, o.device)
+	c.when(o.ring < 4096 || o.ring > maxRing || o.ring&(o.ring-1) != 0,
 		"--ring %d: want a power of two, at least 4096 and at most %d", o.ring, maxRing)
-	if len(faults) > 0 {
-		return usageError{faults[0]}
-	}
-	return nil
+}
+
+func (o *options) checkTrace(c *faults) {
+	c.when(o.noPackets && o.write != "", "-w writes packets, --no-packets has none")
+	c.when(o.read != "" && o.device != "", "-r reads a file, -i a device: choose one")
 }
 
 // checkChoices finds words that choose nothing: without them, everything would show.
@@ -153,11 +197,10 @@ var directions = map[string]struct{ noIn, noOut bool }{
 	"inout": {}, "in": {noOut: true}, "out": {noIn: true},
 }
 
-// usage lists the flags by their short names, tcpdump's, a line each, and the
-// other commands.
-func (o *options) usage(f *pflag.FlagSet) string {
+// usage lists the flags by their short names, tcpdump's, a line each.
+func usage(head string, f *pflag.FlagSet) string {
 	var b strings.Builder
-	b.WriteString(usageHead)
+	b.WriteString(head)
 	f.VisitAll(func(flag *pflag.Flag) {
 		if flag.Hidden {
 			return
@@ -172,6 +215,12 @@ func (o *options) usage(f *pflag.FlagSet) string {
 		}
 		fmt.Fprintf(&b, "  %-19s %s\n", strings.TrimSpace(name+" "+value), text)
 	})
+	return b.String()
+}
+
+// otherCommands lists what else there is than trace.
+func otherCommands() string {
+	var b strings.Builder
 	b.WriteString("\nother commands:\n")
 	for _, c := range commands()[1:] {
 		fmt.Fprintf(&b, "  %-19s %s\n", c.name, c.brief)

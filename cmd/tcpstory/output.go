@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -14,6 +15,9 @@ import (
 // output is where the story goes: one sink, and the counts for the end.
 type output struct {
 	sink    render.Sink
+	record  *recorder // nil: nothing is recorded
+	steps   uint64    // of any kind so far
+	begins  func()    // called before the first step is shown; nil: nobody cares
 	summary render.Summary
 	limit   int // -c: packets, or events where there are none
 	packets bool
@@ -51,10 +55,10 @@ func (o *options) packetsOnly() bool { return o.noStates || o.write != "" }
 
 // columnar: two columns need a kernel side to stand on the left.
 func (o *options) columnar(e *env) bool {
-	if o.noStates || o.read != "" || o.view == "lines" {
+	if o.noStates || o.read != "" && !o.replays || o.form == "lines" {
 		return false
 	}
-	return o.view == "columns" || e.terminal
+	return o.form == "columns" || e.terminal
 }
 
 func (o *options) lineOptions() render.LineOptions {
@@ -66,8 +70,18 @@ func (o *options) lineOptions() render.LineOptions {
 
 // write counts a step and shows it if it was asked for.
 func (out *output) write(s *conn.Step) error {
+	out.steps++
+	if out.record != nil {
+		if err := out.record.write(s); err != nil {
+			return err
+		}
+	}
 	if k := s.Event.Kind; !s.Selected || out.summary.PacketsOnly && k != tcp.KindPacket && k != tcp.KindGap {
 		return nil
+	}
+	if out.begins != nil {
+		out.begins()
+		out.begins = nil
 	}
 	if err := out.sink.Write(s); err != nil {
 		return err
@@ -86,7 +100,23 @@ func (out *output) counted() uint64 {
 	return out.summary.Events
 }
 
-func (out *output) close() error { return out.sink.Close() }
+// flush makes seen what was written.
+func (out *output) flush() error {
+	if out.record != nil {
+		if err := out.record.flush(); err != nil {
+			return err
+		}
+	}
+	return out.sink.Flush()
+}
+
+func (out *output) close() error {
+	err := out.sink.Close()
+	if out.record != nil {
+		err = errors.Join(err, out.record.close())
+	}
+	return err
+}
 
 // summarise tells at the end what was seen, and everything lost.
 func (out *output) summarise(e *env) error {

@@ -220,8 +220,8 @@ func (b *bazaar) isRefused(p *lab.Peer) {
 	b.try(p.CloseSocket(b.t.Context(), name))
 }
 
-// choice is a tracer's selection, and what must show of what happens.
-type choice struct {
+// bargain is a tracer's selection, and what must show of what happens.
+type bargain struct {
 	args  []string
 	asked func(f *fact) bool // by whom, or where, the socket is used
 	shows func(f *fact) bool // of what is asked for; nil: all
@@ -245,7 +245,7 @@ func TestSelection(t *testing.T) {
 		return func(f *fact) bool { return f.CgroupPath == path || strings.HasPrefix(f.CgroupPath, path+"/") }
 	}
 	file := filepath.Join(t.TempDir(), "f.pcap")
-	choices := map[string]*choice{
+	bargains := map[string]*bargain{
 		"a client":         {args: []string{"-p", pid(b.chosen)}, asked: of(b.chosen)},
 		"another":          {args: []string{"-p", pid(b.other), "--no-packets"}, asked: of(b.other), shows: isNoPacket},
 		"a worker":         {args: []string{"-p", pid(b.one)}, asked: of(b.one), door: true},
@@ -267,20 +267,20 @@ func TestSelection(t *testing.T) {
 	scope := []string{"--netns", b.client.NetnsName(), "--netns", b.server.NetnsName()}
 	oracle := start(t, tcpstory(here{}, append(scope, "--json")...))
 	written := start(t, tcpstory(here{}, append(scope, "-p", pid(b.chosen), "-w", file)...))
-	for _, c := range choices {
+	for _, c := range bargains {
 		c.proc = start(t, tcpstory(here{}, slices.Concat(scope, []string{"--json"}, c.args)...))
 	}
 	for _, p := range []*proc{oracle, written} {
 		p.awaitsIn(p.err, listens)
 	}
-	for _, c := range choices {
+	for _, c := range bargains {
 		c.awaitsIn(c.err, listens)
 	}
 	b.trades(older)
 	oracle.interrupt()
 	truth := facts(t, oracle, b.client, b.server)
 	packets := 0
-	for name, c := range choices {
+	for name, c := range bargains {
 		c.interrupt()
 		list := facts(t, c.proc, b.client, b.server)
 		t.Run(name, func(t *testing.T) { c.check(t, truth, list, b.deals) })
@@ -302,7 +302,7 @@ func isNoPacket(f *fact) bool { return f.Kind != "packet" }
 const crossing = 10
 
 // check holds what was shown against what there was; there were so many connections.
-func (c *choice) check(t *testing.T, truth, list []fact, conns int) {
+func (c *bargain) check(t *testing.T, truth, list []fact, conns int) {
 	t.Helper()
 	var want, have []string
 	doors := 0
@@ -341,7 +341,7 @@ func (f *fact) isSharedDoor() bool { return f.Role == "listener" && f.LocalPort 
 
 // expects reports an event of a socket that is asked for by then, or is handed on
 // by it. A packet on loopback belongs to both ends.
-func (c *choice) expects(f *fact, before []fact) bool {
+func (c *bargain) expects(f *fact, before []fact) bool {
 	if c.shows != nil && !c.shows(f) {
 		return false
 	}

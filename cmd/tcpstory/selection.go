@@ -44,7 +44,7 @@ func (o *options) expression(e *env) (expr, note string) {
 // quotes: ICMP errors come along because of what they quote, except where the
 // user has said which packets, and wants these alone.
 func (o *options) quotes() bool {
-	return o.expr == "" || !o.noPackets && !o.noStates && o.write == "" && o.read == ""
+	return o.expr == "" || !o.noPackets && !o.noStates && o.write == "" && (o.read == "" || o.replays)
 }
 
 func newSelection(expr string, links ...tcp.LinkType) (*selection, error) {

@@ -56,11 +56,9 @@ func told(t *testing.T, p *proc, netns uint32) map[string]string {
 		}
 		ends := fmt.Sprintf("%v:%v %v:%v", m["local_addr"], m["local_port"], m["remote_addr"], m["remote_port"])
 		switch {
-		case m["inferred_state"] != nil:
-			states[ends] = m["inferred_state"].(string)
 		case m["kind"] != "state":
-		case m["old_state"] == "FIN_WAIT2" && m["new_state"] == "CLOSE" && m["errno"] == nil:
-			// An orphan: the kernel's minisock stays in FIN_WAIT2 till the peer's FIN.
+		case m["inferred_state"] == "TIME_WAIT" || m["inferred_state"] == "FIN_WAIT2": // of an orphan
+			states[ends] = m["inferred_state"].(string)
 		case m["new_state"] == "CLOSE":
 			delete(states, ends)
 		default:
@@ -70,10 +68,9 @@ func told(t *testing.T, p *proc, netns uint32) map[string]string {
 	return states
 }
 
-// standing are the scenarios that stop in a state for us to look at. SYN_RECV
-// is not among them: the kernel traces no half-open connection.
+// standing are the scenarios that stop in a state for us to look at.
 var standing = []string{
-	"handshake", "syn-sent", "close-server-first", "close-client-first", "fin-wait1", "fin-wait2", "last-ack", "closing", "time-wait",
+	"handshake", "syn-sent", "syn-recv", "close-server-first", "close-client-first", "fin-wait1", "fin-wait2", "last-ack", "closing", "time-wait",
 }
 
 // TestStatesAreSs: where each scenario stands, the states are those that ss
@@ -184,6 +181,9 @@ func ourTransitions(t *testing.T, p *proc) (list []transition) {
 	for _, text := range p.lines() {
 		m := object(t, text)
 		if m["kind"] != "state" {
+			continue
+		}
+		if m["inferred"] != nil {
 			continue
 		}
 		e := transition{local: number(m, "local_port"), remote: number(m, "remote_port")}

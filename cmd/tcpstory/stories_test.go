@@ -82,7 +82,10 @@ type happening struct {
 	Old          string   `json:"old_state"`
 	New          string   `json:"new_state"`
 	InState      *float64 `json:"in_state_us"`
-	Inferred     string   `json:"inferred_state"`
+	Remains      string   `json:"inferred_state"`
+	IsInferred   bool     `json:"inferred"`
+	From         string   `json:"inferred_from"`
+	HalfOpen     bool     `json:"in_state_inferred"`
 	Comm         string
 	PID          int
 	OwnerComm    string `json:"owner_comm"`
@@ -215,7 +218,7 @@ func judge(tell *telling) *verdict {
 	for _, check := range []func(*verdict){
 		(*verdict).places, (*verdict).passages, (*verdict).transitions, (*verdict).processes,
 		(*verdict).packets, (*verdict).sightings, (*verdict).conversations, (*verdict).translation,
-		(*verdict).timeWait, (*verdict).order,
+		(*verdict).timeWait, (*verdict).halfOpen, (*verdict).order,
 		(*verdict).retransmissions, (*verdict).drops, (*verdict).facts,
 	} {
 		check(v)
@@ -231,10 +234,10 @@ func (v *verdict) places() {
 	}
 	var last uint64
 	for _, ev := range v.of.events {
-		if ev.Seq <= last {
+		if ev.IsInferred != (ev.Seq == 0) || !ev.IsInferred && ev.Seq <= last {
 			v.errs("event %d stands after %d", ev.Seq, last)
 		}
-		last = ev.Seq
+		last = max(last, ev.Seq)
 		if ev.Kind == tcp.KindPacket.String() && ev.Device != device {
 			v.errs("event %d was seen on %q", ev.Seq, ev.Device)
 		}

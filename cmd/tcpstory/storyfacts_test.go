@@ -231,7 +231,7 @@ func (v *verdict) order() {
 	}
 	for _, ev := range v.of.events {
 		for _, r := range rules {
-			if ev.Kind == tcp.KindState.String() && r.New.String() == ev.New &&
+			if ev.Kind == tcp.KindState.String() && !ev.IsInferred && r.New.String() == ev.New &&
 				(r.Old == tcp.StateUnknown || r.Old.String() == ev.Old) && v.causes(&ev, r.Cause) {
 				v.obeys(&ev, r)
 			}

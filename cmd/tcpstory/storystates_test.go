@@ -29,9 +29,9 @@ func listenerPath(s lab.Story) lab.Path {
 	return nil
 }
 
-// states are the transitions of one of the sockets.
+// states are the traced transitions of one of the sockets.
 func (tell *telling) states(host, role string) []happening {
-	return slices.DeleteFunc(tell.at(host, tcp.KindState), func(ev happening) bool { return ev.Role != role })
+	return slices.DeleteFunc(tell.at(host, tcp.KindState), func(ev happening) bool { return ev.Role != role || ev.IsInferred })
 }
 
 // transitions: each socket, known by one cookie, goes its path and no other; its
@@ -51,7 +51,7 @@ func (v *verdict) transitions() {
 		}
 	}
 	for _, ev := range v.of.events {
-		if ev.Kind == tcp.KindState.String() {
+		if ev.Kind == tcp.KindState.String() && !ev.IsInferred {
 			n--
 		}
 	}
@@ -86,11 +86,20 @@ func (v *verdict) errnos(who string, have []happening, last int) {
 	}
 }
 
-// times: in_state_us is the time since the transition before. The first state
-// has none, and SYN_RECV's is not the handshake's.
+// times: in_state_us is the time since the transition before; that in SYN_RECV
+// counts from the SYN-ACK on, and says so. The first state has none.
 func (v *verdict) times(who string, have []happening) {
 	for i, ev := range have {
-		known := i > 0 && have[i-1].New == ev.Old && ev.Old != tcp.SynRecv.String()
+		known := i > 0 && have[i-1].New == ev.Old
+		if known && ev.Old == tcp.SynRecv.String() {
+			begun := v.inferred(ev.Netns, tcp.SynRecv)
+			if known = len(begun) == 1; known {
+				have[i-1].Time = begun[0].Time
+			}
+			if ev.HalfOpen != known {
+				v.errs("the %s's time in SYN_RECV is called inferred: %v", who, ev.HalfOpen)
+			}
+		}
 		if known != (ev.InState != nil) {
 			v.errs("the %s's time in %s is told: %v, want %v", who, ev.Old, !known, known)
 			continue
@@ -144,6 +153,16 @@ func (v *verdict) peer(ev *happening) string {
 	return "tcplab-server"
 }
 
+// inferred are the transitions to a state that no tracepoint tells of.
+func (v *verdict) inferred(netns uint32, to tcp.State) (list []happening) {
+	for _, ev := range v.of.events {
+		if ev.IsInferred && ev.Netns == netns && ev.New == to.String() {
+			list = append(list, ev)
+		}
+	}
+	return list
+}
+
 // timeWait: who sent his FIN first, or at the same time, is in TIME_WAIT after
 // an orderly close, and it is told once; nobody is after a RST or a time-out.
 func (v *verdict) timeWait() {
@@ -153,23 +172,40 @@ func (v *verdict) timeWait() {
 		if n := len(path); n > 1 && (path[n-2] == tcp.FinWait2 || path[n-2] == tcp.Closing) {
 			want = 1
 		}
-		have := 0
+		have, orphans := 0, 0
 		for _, ev := range v.of.events {
-			if ev.Inferred != "" && ev.Role == s.role {
+			switch {
+			case ev.Role != s.role:
+			case ev.Remains == tcp.TimeWait.String(), ev.IsInferred && ev.New == tcp.TimeWait.String():
 				have++
-				v.standing(&ev)
+			case ev.Remains == tcp.FinWait2.String():
+				orphans++
+			case ev.Remains != "":
+				v.errs("event %d leaves %s", ev.Seq, ev.Remains)
+			}
+			if ev.Remains != "" && (ev.Kind != tcp.KindState.String() || ev.New != tcp.Close.String() || ev.Errno != 0) {
+				v.errs("event %d (%s) leaves %s", ev.Seq, ev.Kind, ev.Remains)
 			}
 		}
 		v.counts("TIME_WAIT of the "+s.role, have, want)
+		if orphans > want {
+			v.errs("%d orphans of the %s", orphans, s.role)
+		}
 	}
 }
 
-// standing: TIME_WAIT begins with the hand-over, or with the ACK of the other
-// end's FIN where that comes later.
-func (v *verdict) standing(ev *happening) {
-	handOver := ev.Kind == tcp.KindState.String() && ev.New == tcp.Close.String()
-	ack := ev.Kind == tcp.KindPacket.String() && ev.Outgoing && ev.Flags == "."
-	if ev.Inferred != tcp.TimeWait.String() || !handOver && !ack {
-		v.errs("event %d (%s) infers %s", ev.Seq, ev.Kind, ev.Inferred)
+// halfOpen: a server is half-open from its SYN-ACK on, once; nobody else is.
+func (v *verdict) halfOpen() {
+	synAck, server := false, v.of.server
+	for _, ev := range v.of.at(lab.Server, tcp.KindPacket) {
+		synAck = synAck || ev.Outgoing && ev.Flags == "S."
+	}
+	have := v.inferred(server, tcp.SynRecv)
+	v.counts("half-open connections of the server", len(have), map[bool]int{true: 1}[synAck])
+	v.counts("half-open connections of the client", len(v.inferred(v.of.client, tcp.SynRecv)), 0)
+	for _, ev := range have {
+		if ev.Old != tcp.Listen.String() || ev.From != "SYN-ACK" || ev.Role != "server" {
+			v.errs("the %s goes %s → %s, inferred from %s", ev.Role, ev.Old, ev.New, ev.From)
+		}
 	}
 }

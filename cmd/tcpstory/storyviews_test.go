@@ -19,7 +19,7 @@ type storyView struct {
 
 // storyViews begin an event with its time; headings and the header do not.
 var storyViews = []storyView{
-	{[]string{"--json"}, "", regexp.MustCompile(`^\{"seq":`)},
+	{[]string{"--json"}, "", regexp.MustCompile(`^\{"(seq|time)":`)},
 	{[]string{"--view", "lines"}, "", regexp.MustCompile(`^\d\d:\d\d:\d\d\.\d{6} `)},
 	{[]string{"--view", "columns"}, "LANG=C.UTF-8", regexp.MustCompile(`^\d\d:\d\d:\d\d\.\d{6} `)},
 }

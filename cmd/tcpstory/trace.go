@@ -24,7 +24,7 @@ func trace(ctx context.Context, e *env) error {
 	case e.closed && (o.write == "" || o.write == capture.Stdio):
 		return errStdoutClosed
 	case o.help:
-		_, err := fmt.Fprint(e.stdout, o.usage(flags))
+		_, err := fmt.Fprint(e.stdout, usage(usageHead, flags)+otherCommands())
 		return err
 	case o.version:
 		return version(ctx, e)
@@ -37,7 +37,10 @@ func trace(ctx context.Context, e *env) error {
 	return traceLive(ctx, e, o)
 }
 
-func traceLive(ctx context.Context, e *env, o *options) error {
+func traceLive(ctx context.Context, e *env, o *options) error { return live(ctx, e, o, newOutput) }
+
+// live runs the story that the kernel tells, into what open opens.
+func live(ctx context.Context, e *env, o *options, open func(*env, *options, tcp.LinkType) (*output, error)) error {
 	expr, note := o.expression(e)
 	sel, err := newSelection(expr, tcp.LinkEthernet, tcp.LinkRaw)
 	if err != nil {
@@ -53,7 +56,7 @@ func traceLive(ctx context.Context, e *env, o *options) error {
 	if err != nil {
 		return err
 	}
-	out, err := newOutput(e, o, source.Link())
+	out, err := open(e, o, source.Link())
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}
@@ -64,8 +67,9 @@ func traceLive(ctx context.Context, e *env, o *options) error {
 	e.announce(o, notes)
 	stop := context.AfterFunc(ctx, func() { _ = source.Stop() })
 	defer stop()
-	s := newStory(o, sel, out)
+	s := newStory(o, sel.could(), o.whose(), out)
 	err = errors.Join(s.follow(&named{Source: source, names: names}), source.Close(), out.close())
+	out.summary.Unfollowed = s.table.Unfollowed()
 	if quietly(err) {
 		return nil
 	}
@@ -129,10 +133,19 @@ type story struct {
 	table *conn.Table
 	out   *output
 	look  int64 // when the table is asked again for connections without a process
+
+	settled bool // a recording: its events have been through the hold
 }
 
-func newStory(o *options, sel *selection, out *output) *story {
-	return &story{table: conn.New(conn.Options{Filter: sel.could(), Whose: o.whose(), TellOlder: o.json}), out: out}
+func newStory(o *options, filter func(tcp.Flow) bool, whose func(*conn.Conn) bool, out *output) *story {
+	packetsOnly := o.noStates || o.write != "" || o.read != "" && !o.replays
+	s := &story{out: out, settled: o.replays, table: conn.New(conn.Options{
+		Filter: filter, Whose: whose, TellOlder: o.json, PacketsOnly: packetsOnly,
+	})}
+	if out.record != nil {
+		out.record.table = s.table
+	}
+	return s
 }
 
 // errEnough ends the loop: -c's count is reached.
@@ -157,7 +170,7 @@ func (s *story) follow(from source) error {
 		switch {
 		case err == nil:
 			ev.Decode()
-			if err = s.hold.Push(&ev, s.tell); err == nil && ev.Time >= s.look {
+			if err = s.take(&ev); err == nil && ev.Time >= s.look {
 				err = s.findOwners(from, ev.Time)
 			}
 		case errors.Is(err, kernel.ErrIdle):
@@ -177,10 +190,41 @@ func (s *story) follow(from source) error {
 	}
 }
 
+// take puts an event in its place.
+func (s *story) take(ev *tcp.Event) error {
+	switch {
+	case ev.Kind == tcp.KindNone:
+		return s.passes(ev.Time)
+	case s.settled:
+		return s.tell(ev)
+	}
+	return s.hold.Push(ev, s.tell)
+}
+
+// passes gives out what is due at time now though no event has come. A recording
+// notes when that was, so that reading it gives out the same in the same place.
+func (s *story) passes(now int64) error {
+	if s.settled {
+		return s.table.Infer(now, s.out.write)
+	}
+	if err := s.hold.Expire(now, s.tell); err != nil {
+		return err
+	}
+	now = s.hold.Held(now - int64(underWay))
+	before := s.out.steps
+	if err := s.table.Infer(now, s.out.write); err != nil {
+		return err
+	}
+	if s.out.steps == before || s.out.record == nil {
+		return nil
+	}
+	return s.out.record.pause(now)
+}
+
 // pause uses a lull: what waits too long goes out, and what is written is seen.
 func (s *story) pause(from source) error {
 	now := time.Now().UnixNano()
-	if err := s.hold.Expire(now, s.tell); err != nil {
+	if err := s.passes(now); err != nil {
 		return err
 	}
 	if now >= s.look {
@@ -188,7 +232,7 @@ func (s *story) pause(from source) error {
 			return err
 		}
 	}
-	if err := s.out.sink.Flush(); err != nil {
+	if err := s.out.flush(); err != nil {
 		return err
 	}
 	return from.Wait()
@@ -204,4 +248,7 @@ func (s *story) findOwners(from source, now int64) error {
 	return err
 }
 
-func (s *story) tell(ev *tcp.Event) error { return s.out.write(s.table.Apply(ev)) }
+// underWay is how old the last events can be that are not in the ring yet.
+const underWay = 2 * time.Millisecond
+
+func (s *story) tell(ev *tcp.Event) error { return s.table.Tell(ev, s.out.write) }

@@ -148,6 +148,8 @@ type vmEvent struct {
 	Pid        int
 	Comm       string
 	NoSYN      bool `json:"no_syn"`
+	Inferred   bool
+	Remains    string `json:"inferred_state"`
 }
 
 func vmEvents(t *testing.T, out []byte) (events []vmEvent) {
@@ -169,14 +171,16 @@ func vmEvents(t *testing.T, out []byte) (events []vmEvent) {
 // bare acknowledgements, whose number is the kernel's affair.
 type vmStory struct {
 	Client, Server, Packets []string
-	Numbers                 int // conn numbers: both ends share one
+	Inferred                []string // and whether a minisock was found
+	Numbers                 int      // conn numbers: both ends share one
 }
 
 var wholeStory = vmStory{
-	Client:  []string{"CLOSE SYN_SENT", "SYN_SENT ESTABLISHED", "ESTABLISHED FIN_WAIT1", "FIN_WAIT1 FIN_WAIT2", "FIN_WAIT2 CLOSE"},
-	Server:  []string{"LISTEN SYN_RECV", "SYN_RECV ESTABLISHED", "ESTABLISHED CLOSE_WAIT", "CLOSE_WAIT LAST_ACK", "LAST_ACK CLOSE"},
-	Packets: []string{"S", "S.", "P.", "P.", "F.", "F."},
-	Numbers: 1,
+	Client:   []string{"CLOSE SYN_SENT", "SYN_SENT ESTABLISHED", "ESTABLISHED FIN_WAIT1", "FIN_WAIT1 FIN_WAIT2", "FIN_WAIT2 CLOSE"},
+	Server:   []string{"LISTEN SYN_RECV", "SYN_RECV ESTABLISHED", "ESTABLISHED CLOSE_WAIT", "CLOSE_WAIT LAST_ACK", "LAST_ACK CLOSE"},
+	Packets:  []string{"S", "S.", "P.", "P.", "F.", "F."},
+	Inferred: []string{"LISTEN SYN_RECV", "minisock"},
+	Numbers:  1,
 }
 
 // storyOf picks the connection at an address out of the events.
@@ -186,10 +190,15 @@ func storyOf(events []vmEvent, address string) (s vmStory) {
 		switch {
 		case e.Kind == "packet" && e.SrcAddr == address && e.Flags != ".":
 			s.Packets = append(s.Packets, e.Flags)
-		case e.Kind != "state" || e.LocalAddr != address:
+		case e.Kind != "state" || e.LocalAddr != address || e.NewState == "TIME_WAIT": // when an orphan's comes is the kernel's affair
 			continue
+		case e.Inferred:
+			s.Inferred = append(s.Inferred, e.OldState+" "+e.NewState)
 		case e.Role == "client":
 			s.Client = append(s.Client, e.OldState+" "+e.NewState)
+			if e.Remains == "TIME_WAIT" || e.Remains == "FIN_WAIT2" {
+				s.Inferred = append(s.Inferred, "minisock")
+			}
 		case e.Role == "server":
 			s.Server = append(s.Server, e.OldState+" "+e.NewState)
 		default:

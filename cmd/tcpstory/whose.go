@@ -18,7 +18,7 @@ import (
 const commLen = 15
 
 // selective: only some processes' or cgroups' sockets are asked for.
-func (o *options) selective() bool { return len(o.pids)+len(o.comms)+len(o.cgroups) > 0 }
+func (o *options) selective() bool { return len(o.processes)+len(o.comms)+len(o.cgroups) > 0 }
 
 // choose tells the kernel side which processes and cgroups are asked for.
 func (o *options) choose(c *kernel.Config, names *host.Names) error {

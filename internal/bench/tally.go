@@ -58,6 +58,7 @@ var (
 	dumpReceived  = regexp.MustCompile(`(?m)^(\d+) packets? received by filter`)
 	dumpDropped   = regexp.MustCompile(`(?m)^(\d+) packets? dropped by kernel`)
 	libbpfLost    = regexp.MustCompile(`(?mi)^lost (\d+) events`)
+	storyEvents   = regexp.MustCompile(`(?m)^(\d+) kernel events? captured`)
 	storyLost     = regexp.MustCompile(`(?m)^(\d+) (?:events?|packets?) dropped by kernel`)
 	errNoSuchLine = errors.New("the count is missing")
 )
@@ -92,6 +93,14 @@ func accountStory(n *tally, said string) (err error) {
 	n.lost, err = number(storyLost, said)
 	n.of = n.events + n.lost
 	return err
+}
+
+// accountRecord: what was recorded is only told.
+func accountRecord(n *tally, said string) error {
+	packets, err1 := number(dumpCaptured, said)
+	events, err2 := number(storyEvents, said)
+	n.events = packets + events
+	return errors.Join(err1, err2, accountStory(n, said))
 }
 
 func number(re *regexp.Regexp, said string) (uint64, error) {

@@ -31,6 +31,7 @@ const (
 	StoryStates  = "tcpstory-states"
 	Story        = "tcpstory"
 	StoryPackets = "tcpstory-packets"
+	StoryRecord  = "tcpstory-record"
 	TCPStates    = "tcpstates"
 	TCPLife      = "tcplife"
 	DumpLines    = "tcpdump-l"
@@ -51,6 +52,7 @@ func allTools() []*Tool {
 		storyTool(StoryStates, "--no-packets"),
 		storyTool(Story),
 		storyTool(StoryPackets, "--no-states"),
+		recordTool(),
 		libbpfTool(TCPStates),
 		libbpfTool(TCPLife),
 		dumpTool(DumpLines, "-l", "-nn", "-i", "lo"),
@@ -63,6 +65,13 @@ func storyTool(name string, args ...string) *Tool {
 		Name: name, Command: append([]string{"tcpstory"}, args...),
 		quiet: quietSoon, ready: saysListening, account: accountStory,
 	}
+}
+
+// recordTool is tcpstory record, with packets as long as tcpdump's.
+func recordTool() *Tool {
+	t := storyTool(StoryRecord, "record", "-w", "-", "-s", "128")
+	t.binary, t.account = true, accountRecord
+	return t
 }
 
 func libbpfTool(name string) *Tool {

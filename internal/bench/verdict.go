@@ -40,10 +40,11 @@ var limits = []struct {
 	{Story, DumpLines, loadAdded, 1, false},
 	{Story, DumpLines, cpuSpent, 0.25, false},
 	{Story, DumpLines, cpuSpent, 0.25, true},
+	{StoryRecord, DumpFile, loadAdded, 1, false},
 }
 
 // storyTools are ours: what must lose nothing and start soon.
-var storyTools = []string{StoryStates, Story, StoryPackets}
+var storyTools = []string{StoryStates, Story, StoryPackets, StoryRecord}
 
 // firstEventLimit is the time from exec to the first event, ms.
 const firstEventLimit = 300

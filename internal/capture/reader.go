@@ -23,7 +23,7 @@ const readBuffer = 64 << 10
 // not safe for concurrent use.
 type Reader struct {
 	path   string // as the user gave it
-	file   *os.File
+	file   io.Closer
 	format format
 	seq    uint64
 	names  deviceNames
@@ -43,16 +43,31 @@ type format interface {
 // Open opens a pcap or pcapng file, "-" being standard input, and reads its
 // header. Errors name the file.
 func Open(path string) (*Reader, error) {
-	r := &Reader{path: path, file: os.Stdin}
-	if path != Stdio {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, fmt.Errorf("open capture file: %w", err)
-		}
-		r.file = f
+	file, err := OpenFile(path)
+	if err != nil {
+		return nil, err
 	}
+	return NewReader(path, file, file)
+}
+
+// OpenFile opens a file to be read, "-" being standard input.
+func OpenFile(path string) (*os.File, error) {
+	if path == Stdio {
+		return os.Stdin, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open capture file: %w", err)
+	}
+	return f, nil
+}
+
+// NewReader reads a file's header from in, which gives the file of that path;
+// closing the Reader closes file, unless it is standard input.
+func NewReader(path string, in io.Reader, file io.Closer) (*Reader, error) {
+	r := &Reader{path: path, file: file}
 	var err error
-	if r.format, err = newFormat(r.file); err != nil {
+	if r.format, err = newFormat(in); err != nil {
 		r.Close()
 		return nil, fmt.Errorf("read capture file %s: %w", r.name(), err)
 	}

@@ -13,12 +13,24 @@ import (
 // check verifies what must hold between any two events.
 func (t *Table) check(tb testing.TB) {
 	tb.Helper()
-	for _, l := range []*list{&t.live, &t.loose, &t.ended} {
+	for _, l := range []*list{&t.live, &t.loose, &t.ended, &t.dues.waiting, &t.dues.others} {
 		n := 0
 		for c := l.first; c != nil; c = c.next {
 			n++
 			if c.list != l || c.next != nil && c.next.prev != c {
 				tb.Fatal("broken list")
+			}
+			if c.before != nil && c.before.after != c || c.after != nil && c.after.before != c {
+				tb.Fatal("one-sided succession")
+			}
+			if c.place != 0 && t.dues.heap[c.place-1] != c {
+				tb.Fatal("lost in the heap")
+			}
+			if c.stands != (l == &t.dues.waiting || c.place != 0) {
+				tb.Fatalf("%v in %v stands: %v", c.State, c.why, c.stands)
+			}
+			if l == &t.dues.waiting && c.next != nil && c.next.due < c.due {
+				tb.Fatal("TIME_WAITs out of order")
 			}
 			if c.Peer != nil && c.Peer.Peer != c {
 				tb.Fatal("one-sided peers")
@@ -26,6 +38,11 @@ func (t *Table) check(tb testing.TB) {
 		}
 		if n != l.n {
 			tb.Fatalf("list of %d says %d", n, l.n)
+		}
+	}
+	for i, c := range t.dues.heap {
+		if c.list == nil || int(c.place) != i+1 || i > 0 && t.dues.heap[(i-1)/2].due > c.due {
+			tb.Fatal("broken heap")
 		}
 	}
 	for k, head := range t.index {
@@ -48,9 +65,15 @@ func noise(r *rand.Rand, ev *tcp.Event) {
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(r.IntN(3))}), uint16(r.IntN(4)))
 	}
 	*ev = tcp.Event{
-		Time: ev.Time + int64(r.IntN(int(time.Second))) - int64(time.Second/10), Kind: tcp.Kind(r.IntN(10)),
+		Time: ev.Time + int64(r.IntN(int(time.Second))) - int64(time.Second/10), Kind: tcp.Kind(r.IntN(int(tcp.KindPlace) + 1)),
 		Cookie: uint64(r.IntN(12)), Netns: uint32(r.IntN(3)), Flow: tcp.Flow{Local: addr(), Remote: addr()},
 		Old: tcp.State(r.IntN(13)), New: tcp.State(r.IntN(13)), ISN: uint32(r.IntN(3)), PeerISN: uint32(r.IntN(3)),
+	}
+	if ev.Kind == tcp.KindState && ev.New == tcp.Close || ev.Kind == tcp.KindSocket {
+		ev.Minisock = []tcp.State{tcp.StateUnknown, tcp.TimeWait, tcp.FinWait2, tcp.Close}[r.IntN(4)]
+	}
+	if r.IntN(3) == 0 {
+		ev.Timer = tcp.Timer{Tick: 4 * time.Millisecond, Now: uint32(ev.Time / 4e6), Expires: uint32(ev.Time/4e6) + uint32(r.IntN(2000))}
 	}
 	p := &ev.Packet
 	p.Flow, p.Quoted = tcp.Flow{Local: addr(), Remote: addr()}, tcp.Flow{Local: addr(), Remote: addr()}
@@ -63,16 +86,25 @@ func TestSurvivesNonsense(t *testing.T) {
 	tab := New(Options{Linger: 5 * time.Second, Idle: 5 * time.Second, MaxEnded: 5, MaxLoose: 6, Max: 12,
 		Filter: func(f tcp.Flow) bool { return f.Local.Port() != 3 }})
 	var ev tcp.Event
+	inferred := 0
 	for range 300_000 {
 		noise(r, &ev)
-		s := tab.Apply(&ev)
-		if s.Conn != nil && s.Conn.list == nil {
-			t.Fatalf("%+v: step names a forgotten connection", ev)
-		}
+		_ = tab.Tell(&ev, func(s *Step) error {
+			if s.Conn != nil && s.Conn.list == nil {
+				t.Fatalf("%+v: step names a forgotten connection", ev)
+			}
+			if s.Event.Inferred {
+				inferred++
+			}
+			return nil
+		})
 		tab.check(t)
-		if tab.Len() > 12+2 || tab.ended.n > 6 || tab.loose.n > 8 {
+		if tab.Len() > 12+2 || tab.ended.n > 7 || tab.loose.n > 8 {
 			t.Fatalf("%d connections, %d ended, %d loose", tab.Len(), tab.ended.n, tab.loose.n)
 		}
+	}
+	if inferred < 1000 {
+		t.Errorf("%d transitions inferred", inferred)
 	}
 }
 

@@ -52,7 +52,7 @@ type Conn struct {
 	Flow      tcp.Flow
 	Role      Role
 	Socket    bool       // a kernel event vouched for the socket
-	State     tcp.State  // as of the last transition; StateUnknown before the first
+	State     tcp.State  // as of the last transition, inferred ones included; StateUnknown before the first
 	Since     int64      // when State was entered, nanoseconds since 1970; 0 unknown
 	Opened    int64      // first event of this end
 	Closed    int64      // when the socket went to CLOSE; 0: it has not
@@ -68,8 +68,7 @@ type Conn struct {
 
 	out, in fin // the FINs that this end sent and received
 
-	minisock bool // the kernel has handed the connection to a timewait minisock
-	waits    bool // that is in TIME_WAIT, as was told
+	small // the request socket, or the timewait minisock, that stands for this end
 
 	unsent bool // it ended in SYN_SENT without an error, and connect()'s own was not told yet
 

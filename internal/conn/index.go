@@ -22,9 +22,9 @@ func keyOf(f tcp.Flow) (k key) {
 // node is a connection's place under one tuple. Nodes live inside their Conn.
 type node struct {
 	key    key
+	linked bool
 	conn   *Conn
 	next   *node // the same tuple in another network namespace
-	linked bool
 }
 
 // index finds connections by tuple. Under each tuple stands at most one

@@ -10,28 +10,49 @@ import (
 // kernel places everything but packets and gaps.
 func (t *Table) kernel(s *Step) {
 	ev := s.Event
+	t.wheel.learn(ev.Time, ev.Timer)
+	if ev.Kind == tcp.KindSocket && t.byCookie[ev.Cookie] != nil {
+		return // the ring has told of it already
+	}
 	c := t.socketOf(ev)
 	if c == nil {
 		s.Flow = ev.Flow
 		s.Selected = t.matches(ev.Flow)
 		return
 	}
+	c = t.requester(c, ev)
 	t.touch(c, ev.Time)
 	t.handsOn = t.opt.Whose != nil && ev.Task.Known() && t.opt.Whose(c)
 	news := t.learnProcess(c, ev)
-	switch {
-	case ev.Kind == tcp.KindState:
+	switch ev.Kind {
+	case tcp.KindState:
 		t.transition(s, c)
-	case ev.Kind == tcp.KindSocket:
+	case tcp.KindSocket:
 		t.existed(c, ev)
-	case c.State == tcp.StateUnknown && c.Socket:
-		c.State = ev.New
+		t.startsSmall(c, ev)
+	default:
+		if c.State == tcp.StateUnknown && c.Socket {
+			c.State = ev.New
+		}
+		t.sign(c, ev)
 	}
 	if tellsStarts(ev) {
 		t.meet(c, ev)
 	}
 	s.Conn, s.Flow = c, c.Flow
 	s.Selected = t.selects(c) && news
+}
+
+// sign is for what tells something of a small socket.
+func (t *Table) sign(c *Conn, ev *tcp.Event) {
+	switch ev.Kind {
+	case tcp.KindSynAckAgain:
+		t.synAckAgain(c, ev)
+	case tcp.KindSendReset:
+		t.resetSent(c, ev)
+	case tcp.KindDrop:
+		t.thrownAway(c, ev)
+	}
 }
 
 // socketOf finds or makes the connection of a kernel event; nil if the event does
@@ -57,7 +78,7 @@ func (t *Table) socket(ev *tcp.Event) *Conn {
 // sameSocket returns c, or a new connection where the same socket, or a new one
 // with the same key, begins again.
 func (t *Table) sameSocket(c *Conn, ev *tcp.Event) *Conn {
-	if begins(ev) && c.State != tcp.StateUnknown && !c.grows(ev) {
+	if begins(ev) && c.State != tcp.StateUnknown && !c.grows(ev) && !c.isHalfOpen() {
 		t.end(c, ev.Time)
 		delete(t.byCookie, c.Cookie)
 		return t.newSocket(ev)
@@ -122,9 +143,14 @@ func opens(ev *tcp.Event) bool {
 // transition moves c to its new state and tells how long it was in the old one.
 func (t *Table) transition(s *Step, c *Conn) {
 	ev := s.Event
-	if c.State == ev.Old && c.Since != 0 {
+	if c.stands {
+		t.supersede(c, ev.Time)
+	}
+	since := c.Since
+	if c.State == ev.Old && since != 0 {
 		s.InStateKnown = true
-		s.InState = time.Duration(max(0, ev.Time-c.Since)) // ring order is not quite time order
+		s.InState = time.Duration(max(0, ev.Time-since)) // ring order is not quite time order
+		s.HalfOpen = c.embryo
 	}
 	if ev.Old != ev.New {
 		c.Since = ev.Time
@@ -141,37 +167,19 @@ func (t *Table) transition(s *Step, c *Conn) {
 		c.Role = RoleListener
 	case ev.Old == tcp.Listen && ev.New == tcp.SynRecv:
 		c.learnRole(RoleServer)
-		c.Since = 0 // the kernel makes the child at the third ACK: its time in SYN_RECV is not the handshake's
+		if c.Since = 0; c.embryo { // the child is made at the third ACK; SYN_RECV began with the request socket
+			c.Since = since
+		}
 	}
+	c.embryo = c.embryo && ev.New == tcp.SynRecv
 	c.State = ev.New
 	if ev.New == tcp.Established {
 		t.await(c, ev.Time)
 	}
 	if ev.New == tcp.Close {
-		c.minisock = handsOver(ev)
-		s.TimeWait = c.entersTimeWait()
 		s.Unsent = c.endsUnsent(ev)
-		t.end(c, ev.Time)
+		t.closes(s, c)
 	}
-}
-
-// handsOver reports whether a →CLOSE is the hand-over to a timewait minisock,
-// which waits for the peer's FIN first where the socket was an orphan in
-// FIN_WAIT2. Nothing else leads to CLOSE from these states without an error or a
-// process that aborts.
-func handsOver(ev *tcp.Event) bool {
-	return (ev.Old == tcp.FinWait2 || ev.Old == tcp.Closing) && ev.Errno == 0 && !ev.Task.Known()
-}
-
-// entersTimeWait infers, once, what the kernel does not trace: the minisock is in
-// TIME_WAIT when both FINs are acknowledged. The peer's is only acknowledged when
-// it was taken in order, and that ACK leaves before the hand-over is traced.
-func (c *Conn) entersTimeWait() bool {
-	if !c.minisock || c.waits || !c.in.acked || !c.out.acked {
-		return false
-	}
-	c.waits = true
-	return true
 }
 
 // learn completes c's tuple when f does. fresh: the connection begins here, so
@@ -199,9 +207,14 @@ func (t *Table) learn(c *Conn, f tcp.Flow, fresh bool) {
 // replace ends an older connection whose tuple c has now.
 func (t *Table) replace(older, c *Conn, fresh bool) {
 	if older.Socket {
+		if older.isHalfOpen() {
+			t.ends(older, c.Opened, GroundReuse)
+		}
 		t.end(older, max(c.Opened, older.last)) // its CLOSE was missed, or is to come
+		t.succeed(older, c)
 		return
 	}
+	t.succeed(older.before, c)
 	if !fresh {
 		t.inherit(c, older)
 	}
@@ -231,6 +244,7 @@ func (t *Table) inherit(c, o *Conn) {
 		t.index.unlink(&o.wire)
 		t.alias(c, f)
 	}
+	t.adopt(c, o)
 }
 
 // forgetStale drops what packets alone told of an earlier use of the tuple.

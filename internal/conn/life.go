@@ -40,8 +40,11 @@ func (t *Table) end(c *Conn, now int64) {
 
 // expire forgets what has been kept long enough, and keeps within the limits.
 func (t *Table) expire(now int64) {
+	for t.dues.minisocks() > t.opt.MaxEnded/4*3 { // the last words of others need some room
+		t.drop(t.dues.oldest())
+	}
 	for c := t.ended.first; c != nil; c = t.ended.first {
-		if now-c.Closed <= int64(t.opt.Linger) && t.ended.n <= t.opt.MaxEnded {
+		if now-c.Closed <= int64(t.opt.Linger) && t.ended.n+t.dues.minisocks() <= t.opt.MaxEnded {
 			break
 		}
 		t.drop(c)
@@ -60,11 +63,11 @@ func (t *Table) expire(now int64) {
 // dropOldest makes room: what has ended first, then what packets alone told,
 // then the longest silent socket.
 func (t *Table) dropOldest() {
-	for _, l := range [...]*list{&t.ended, &t.loose, &t.live} {
+	for _, l := range [...]*list{&t.ended, &t.dues.waiting, &t.dues.others, &t.loose, &t.live} {
 		if l.first == nil {
 			continue
 		}
-		if l != &t.ended {
+		if !l.first.gone() {
 			t.forgotten++
 		}
 		t.drop(l.first)
@@ -76,6 +79,11 @@ func (t *Table) dropOldest() {
 func (t *Table) drop(c *Conn) {
 	c.leave()
 	t.doors.close(c)
+	if c.stands && t.selects(c) {
+		t.unended++
+	}
+	t.disarm(c)
+	c.unbind()
 	t.index.unlink(&c.tuple)
 	t.index.unlink(&c.wire)
 	if c.Cookie != 0 && t.byCookie[c.Cookie] == c {

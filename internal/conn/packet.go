@@ -32,7 +32,7 @@ func (t *Table) segment(s *Step) {
 		return
 	}
 	c, n := t.ownEnd(s)
-	if c == nil || restarts(c, &p.Segment, s.Outgoing) {
+	if c == nil || restarts(c, ev, s.Outgoing) {
 		if !p.Asked {
 			s.Flow = p.Flow
 			return
@@ -92,12 +92,16 @@ func (t *Table) ownEnd(s *Step) (*Conn, *node) {
 	return c, n
 }
 
-// restarts reports a SYN that opens another connection than c on c's tuple.
-func restarts(c *Conn, seg *tcp.Segment, outgoing bool) bool {
-	if !seg.Flags.Has(tcp.SYN) || seg.Flags.Has(tcp.ACK) {
+// restarts reports a SYN that opens another connection than c on c's tuple, or
+// the answer to one: where both ends are one sighting, the SYN was the other's.
+func restarts(c *Conn, ev *tcp.Event, outgoing bool) bool {
+	seg := &ev.Packet.Segment
+	switch {
+	case !seg.Flags.Has(tcp.SYN) || c.isHalfOpen(): // one request socket at a time
 		return false
-	}
-	if c.Socket {
+	case seg.Flags.Has(tcp.ACK):
+		return c.gone() && ev.New == tcp.NewSynRecv
+	case c.Socket:
 		return c.gone()
 	}
 	syn := c.irs
@@ -110,15 +114,18 @@ func restarts(c *Conn, seg *tcp.Segment, outgoing bool) bool {
 // sighting makes a connection of packets alone, in place of an older use of the
 // tuple, if there was one.
 func (t *Table) sighting(s *Step, older *Conn, f tcp.Flow) *Conn {
+	var before *Conn
 	if older != nil && !older.Socket {
 		if p := older.Peer; p != nil && !p.Socket {
 			t.drop(p)
 		}
+		before = older.before
 		t.drop(older)
 	}
 	c := t.create(s.Event)
 	c.learnSyn(&s.Event.Packet.Segment, s.Outgoing)
 	t.learn(c, f, false)
+	t.succeed(before, c)
 	return c
 }
 
@@ -137,19 +144,57 @@ func (t *Table) seen(s *Step, c *Conn) {
 		t.handshake(c, p, s.Outgoing)
 	}
 	if s.Outgoing {
-		c.sends(&p.Segment)
-		s.TimeWait = c.entersTimeWait()
-		if p.Loopback && c.Peer != nil {
-			c.Peer.receives(&p.Segment)
+		t.says(c, s.Event)
+		if p.Loopback {
+			t.arrivesAt(t.otherEnd(c, s.Event), s.Event)
 		}
 	} else {
-		c.receives(&p.Segment)
+		t.arrivesAt(c, s.Event)
 	}
 	s.Conn, s.Flow = c, c.Flow
 }
 
-// learnSyn takes the roles, and the first sequence numbers, from a SYN; other
-// segments tell it nothing.
+// otherEnd is where a packet arrives that is seen once only.
+func (t *Table) otherEnd(c *Conn, ev *tcp.Event) *Conn {
+	if c.Peer != nil {
+		return c.Peer
+	}
+	p, _ := t.index.find(ev.Netns, ev.Packet.Flow.Reverse())
+	return p
+}
+
+// arrivesAt is for the end that gets a segment.
+func (t *Table) arrivesAt(c *Conn, ev *tcp.Event) {
+	if c == nil {
+		return
+	}
+	c.receives(&ev.Packet.Segment)
+	if c.before != nil { // it may be for that one still
+		t.arrivesAt(c.before, ev)
+	}
+	switch {
+	case c.isHalfOpen():
+		t.halfHears(c, ev)
+	case c.isMinisock():
+		t.miniHears(c, ev)
+	}
+}
+
+// says is for the end that has sent a segment.
+func (t *Table) says(c *Conn, ev *tcp.Event) {
+	c.sends(&ev.Packet.Segment)
+	switch {
+	case t.opt.PacketsOnly:
+	case ev.New == tcp.NewSynRecv && ev.Packet.Flags.Has(tcp.SYN|tcp.ACK):
+		t.synAckLeft(c, ev)
+	case c.stands || c.handed:
+		t.miniSays(c, ev)
+	case c.before != nil:
+		t.says(c.before, ev)
+	}
+}
+
+// learnSyn takes the roles, and what marks this use of the tuple, from a SYN.
 func (c *Conn) learnSyn(seg *tcp.Segment, outgoing bool) {
 	if !seg.Flags.Has(tcp.SYN) {
 		return

@@ -28,6 +28,8 @@ type Options struct {
 
 	TellOlder bool // select the sockets that existed at start, as events of their own, and owners who are no news
 
+	PacketsOnly bool // the kernel's states are not told: none is inferred either
+
 	Linger   time.Duration // how long an ended connection is kept for late packets
 	Idle     time.Duration // how long a conversation known from packets alone may be silent
 	MaxEnded int           // most ended connections kept
@@ -65,7 +67,9 @@ type Step struct {
 	InStateKnown bool          // InState holds
 	InState      time.Duration // state transitions: how long the socket was in Event.Old
 	Unsent       bool          // inferred: this SYN_SENT→CLOSE is connect() giving up before a SYN left
-	TimeWait     bool          // inferred: TIME_WAIT begins with this →CLOSE, or with this ACK of the peer's FIN
+	HalfOpen     bool          // InState counts from the half-open connection's beginning, which was inferred
+	Remains      tcp.State     // →CLOSE, inferred: a timewait minisock goes on in TimeWait or (an orphan's) FinWait2; Close: TIME_WAIT was due, and there was no room for it
+	From         Ground        // inferred transitions: what they follow from
 }
 
 // Table knows the connections. It is not safe for concurrent use.
@@ -77,6 +81,7 @@ type Table struct {
 	live  list // sockets, the longest silent first
 	loose list // known from packets alone, likewise
 	ended list // closed, the first closed first
+	dues  dues // closed, and not at their end; and half-open ones
 	free  *Conn
 
 	lookout lookout
@@ -84,10 +89,18 @@ type Table struct {
 	doors   doors
 	callers callers
 
+	wheel     wheel
+	gap       int64       // when a SYN-ACK's repetition may have been lost last
+	inferred  []inference // not told yet, in their order
+	told      Step
+	toldEvent tcp.Event
+	spent     *Conn // what told is about, when nothing comes after
+
 	step      Step
 	numbered  uint64
 	united    uint64 // numbers that turned out to be another conversation's
 	forgotten uint64
+	unended   uint64
 	missed    bool // some events were lost
 	handsOn   bool // with this event somebody takes over what was asked for
 }
@@ -97,10 +110,13 @@ func New(o Options) *Table {
 	return &Table{opt: o.withDefaults(), byCookie: make(map[uint64]*Conn), index: make(index), places: newPlaces(), doors: make(doors)}
 }
 
-// Apply finds ev's place. The Step and what it points to are valid until the
-// next Apply. ev.Packet must be decoded. It does not allocate once the table has
-// grown to its working size.
+// Apply finds ev's place; what follows from it is for Tell. The Step and what it
+// points to are valid until the next Apply. ev.Packet must be decoded. It does not
+// allocate once the table has grown to its working size.
 func (t *Table) Apply(ev *tcp.Event) *Step {
+	for t.busy(ev.Time) { // nobody has asked
+		t.infers(ev.Time)
+	}
 	t.expire(ev.Time)
 	t.handsOn = false
 	s := &t.step
@@ -110,18 +126,24 @@ func (t *Table) Apply(ev *tcp.Event) *Step {
 		t.packet(s)
 	case tcp.KindGap:
 		s.Selected, t.missed = true, true
+		t.miss(ev)
 	case tcp.KindPlace:
 		t.places.learn(ev)
 	default:
 		t.kernel(s)
 	}
-	if t.opt.Whose != nil && s.Selected && ev.Kind != tcp.KindGap {
+	t.settle(s)
+	return s
+}
+
+// settle decides at last whether s is shown, and numbers its conversation.
+func (t *Table) settle(s *Step) {
+	if t.opt.Whose != nil && s.Selected && s.Event.Kind != tcp.KindGap {
 		s.Selected = t.isAskedFor(s) || t.handsOn
 	}
 	if s.Selected && s.Conn != nil && s.Conn.Number == 0 {
 		t.number(s.Conn)
 	}
-	return s
 }
 
 // isAskedFor asks Whose; a packet on loopback belongs to both ends.
@@ -134,7 +156,7 @@ func (t *Table) isAskedFor(s *Step) bool {
 func (t *Table) Numbered() uint64 { return t.numbered - t.united }
 
 // Len returns how many connections the table holds, ended ones included.
-func (t *Table) Len() int { return t.live.n + t.loose.n + t.ended.n }
+func (t *Table) Len() int { return t.live.n + t.loose.n + t.ended.n + t.dues.minisocks() }
 
 // Forgotten returns how many connections were dropped before their end for want
 // of room.

@@ -41,7 +41,7 @@ func (t *Table) halfOpen(s *Step) bool {
 	}
 	s.Outgoing = outgoing
 	c, _ := t.index.find(ev.Netns, own)
-	if c == nil || c.gone() || restarts(c, &p.Segment, outgoing) {
+	if c == nil || c.gone() || restarts(c, ev, outgoing) {
 		c = t.unmask(s, c, own, wire)
 	}
 	s.Translated = t.alias(c, wire)
@@ -52,7 +52,7 @@ func (t *Table) halfOpen(s *Step) bool {
 // unmask gives what was known by the wire's tuple its own, or makes a connection.
 func (t *Table) unmask(s *Step, older *Conn, own, wire tcp.Flow) *Conn {
 	c, n := t.index.find(s.Event.Netns, wire)
-	if c == nil || c.Socket || n == &c.wire || restarts(c, &s.Event.Packet.Segment, s.Outgoing) {
+	if c == nil || c.Socket || n == &c.wire || restarts(c, s.Event, s.Outgoing) {
 		return t.sighting(s, older, own)
 	}
 	t.index.unlink(&c.tuple)

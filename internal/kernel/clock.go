@@ -37,6 +37,18 @@ func (c *clock) measure() (best int64) {
 	return best
 }
 
+// tick is how long a jiffy is: what the coarse clocks resolve to (KTIME_LOW_RES).
+func tick() time.Duration {
+	var ts unix.Timespec
+	if unix.ClockGetres(unix.CLOCK_MONOTONIC_COARSE, &ts) != nil || ts.Nano() <= 0 {
+		return defaultTick
+	}
+	return time.Duration(ts.Nano())
+}
+
+// defaultTick is CONFIG_HZ=250, as Debian has it.
+const defaultTick = 4 * time.Millisecond
+
 func nanos(clock int32) int64 {
 	var ts unix.Timespec
 	if unix.ClockGettime(clock, &ts) != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -46,6 +47,7 @@ func (c *Config) settings(f *features, dev *device) []setting {
 		{traceVarWantIn, !c.NoIn},
 		{traceVarWantOut, !c.NoOut},
 		{traceVarOwnPid, uint32(os.Getpid())},
+		{traceVarHz, uint32((time.Second + tick()/2) / tick())},
 		{traceVarNetnsCount, uint32(len(c.Netns))},
 		{traceVarNetnsOnly, netns},
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"time"
 	"unsafe"
 
 	"tcpstory/internal/tcp"
@@ -45,6 +46,7 @@ type decoder struct {
 	devices map[place]string
 	drops   map[uint32]string
 	resets  map[uint32]string
+	tick    time.Duration // a jiffy
 
 	counters tcp.Counters
 }
@@ -122,7 +124,11 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 	}
 	switch ev.Kind {
 	case tcp.KindState:
-		ev.ISN, ev.PeerISN, ev.Minisock = e.Isn, e.PeerIsn, tcp.State(e.Detail)
+		if ev.New == tcp.Close {
+			d.minisock(ev, e)
+			break
+		}
+		ev.ISN, ev.PeerISN = e.Isn, e.PeerIsn
 	case tcp.KindPacket, tcp.KindPort:
 		d.packet(&ev.Packet, e, frame)
 		return
@@ -130,6 +136,7 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 		ev.Retransmit = retransmission(e)
 	case tcp.KindSynAckAgain:
 		ev.Retransmit = tcp.Retransmit{Count: uint32(e.Retransmits)}
+		ev.Timer = d.timer(e)
 	case tcp.KindSendReset:
 		ev.Reason = d.resets[e.Reason]
 	case tcp.KindDrop:
@@ -138,7 +145,7 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 	case tcp.KindOwner, tcp.KindConnectFailed:
 		ev.Via = tcp.Via(e.Detail)
 	case tcp.KindSocket:
-		ev.Minisock = tcp.State(e.Detail)
+		d.minisock(ev, e)
 		if ev.New != tcp.TimeWait {
 			ev.Retransmit = tcp.Retransmit{Count: uint32(e.Retransmits)}
 			ev.Counters = d.count(e)
@@ -150,6 +157,23 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 	if e.Flags&hasSegment != 0 {
 		segment(ev, e)
 	}
+}
+
+// sheltered is MINISOCK_SHELTERED of bpf/minisock.h.
+const sheltered = 0x80
+
+// minisock reads what is told of a timewait minisock, or a request socket.
+func (d *decoder) minisock(ev *tcp.Event, e *traceEvent) {
+	ev.Minisock, ev.RFC1337 = tcp.State(e.Detail&^sheltered), e.Detail&sheltered != 0
+	ev.Expects, ev.Timer = e.PeerIsn, d.timer(e)
+}
+
+// timer reads jiffies, which only some kinds carry.
+func (d *decoder) timer(e *traceEvent) tcp.Timer {
+	if e.Ifindex == 0 && e.WireLen == 0 {
+		return tcp.Timer{}
+	}
+	return tcp.Timer{Tick: d.tick, Now: e.Ifindex, Expires: e.WireLen}
 }
 
 func (d *decoder) count(e *traceEvent) *tcp.Counters {

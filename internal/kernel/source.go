@@ -87,6 +87,7 @@ func Open(c Config) (*Source, error) {
 		devices: map[place]string{},
 		drops:   f.names("skb_drop_reason", dropPrefix),
 		resets:  f.names("sk_rst_reason", resetPrefix),
+		tick:    tick(),
 	}
 	if err := s.start(&c, dev); err != nil {
 		return nil, Refused{errors.Join(err, s.Close())}

@@ -198,6 +198,7 @@ const (
 	traceVarGather                = "gather"
 	traceVarHaveCookieHelper      = "have_cookie_helper"
 	traceVarHaveDynptr            = "have_dynptr"
+	traceVarHz                    = "hz"
 	traceVarJudgeTagged           = "judge_tagged"
 	traceVarKeepQuotes            = "keep_quotes"
 	traceVarKeptChildren          = "kept_children"
@@ -323,6 +324,7 @@ type traceVariableSpecs struct {
 	Gather                *ebpf.VariableSpec `ebpf:"gather"`
 	HaveCookieHelper      *ebpf.VariableSpec `ebpf:"have_cookie_helper"`
 	HaveDynptr            *ebpf.VariableSpec `ebpf:"have_dynptr"`
+	Hz                    *ebpf.VariableSpec `ebpf:"hz"`
 	JudgeTagged           *ebpf.VariableSpec `ebpf:"judge_tagged"`
 	KeepQuotes            *ebpf.VariableSpec `ebpf:"keep_quotes"`
 	KeptChildren          *ebpf.VariableSpec `ebpf:"kept_children"`
@@ -415,6 +417,7 @@ type traceVariables struct {
 	Gather                *ebpf.Variable `ebpf:"gather"`
 	HaveCookieHelper      *ebpf.Variable `ebpf:"have_cookie_helper"`
 	HaveDynptr            *ebpf.Variable `ebpf:"have_dynptr"`
+	Hz                    *ebpf.Variable `ebpf:"hz"`
 	JudgeTagged           *ebpf.Variable `ebpf:"judge_tagged"`
 	KeepQuotes            *ebpf.Variable `ebpf:"keep_quotes"`
 	KeptChildren          *ebpf.Variable `ebpf:"kept_children"`

@@ -27,12 +27,12 @@ var translating = []Scenario{
 	},
 	{
 		Name: "dnat-loopback", Port: 7726, Topology: Alone, act: translated(Client, Output, false),
-		About: "the host's firewall leads its own client to 127.0.0.1",
+		About: "the host's own firewall leads to 127.0.0.1",
 		Story: translatedStory(true),
 	},
 	{
 		Name: "hairpin", Port: 7727, Topology: Hairpin, act: translated(Router, Prerouting, true),
-		About: "a router leads one neighbour to the other (DNAT, SNAT)",
+		About: "a router joins two neighbours (DNAT, SNAT)",
 		Story: translatedStory(false),
 	},
 	{

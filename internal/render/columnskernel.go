@@ -40,7 +40,9 @@ func (v *Columns) process(s *conn.Step) {
 	if !t.Known() {
 		c.in(styleDim)
 		if t = owner(s); t == nil {
-			c.text("?")
+			if !s.Event.Inferred { // which nobody has done
+				c.text("?")
+			}
 			c.plain()
 			return
 		}
@@ -74,7 +76,9 @@ func (v *Columns) transition(s *conn.Step) {
 	if v.lay.roomy {
 		c.text(" ")
 	}
-	c.in(stateStyle(ev))
+	if !ev.Inferred {
+		c.in(stateStyle(ev))
+	}
 	c.text(v.stateName(ev.New))
 	c.plain()
 	if s.InStateKnown {
@@ -84,21 +88,26 @@ func (v *Columns) transition(s *conn.Step) {
 	if ev.Errno != 0 {
 		v.errno(ev.Errno)
 	}
-	if s.Unsent {
-		v.inferred("no SYN sent")
-	}
-	if s.TimeWait {
-		v.timeWait()
-	}
+	v.inferred(s)
 }
 
-func (v *Columns) timeWait() { v.inferred("now TIME_WAIT") }
-
-// inferred appends what was inferred and not traced; hence dim.
-func (v *Columns) inferred(text string) {
-	v.c.in(styleDim)
-	v.c.text(text)
-	v.c.plain()
+// inferred appends what was not traced; hence dim.
+func (v *Columns) inferred(s *conn.Step) {
+	what, word := "", remains(s)
+	switch {
+	case s.Event.Inferred:
+		what, word = "inferred: ", s.From.String()
+	case s.HalfOpen:
+		word = "from the SYN-ACK on"
+	case s.Unsent:
+		word = "no SYN sent"
+	}
+	if word != "" {
+		v.c.in(styleDim)
+		v.c.text(what)
+		v.c.text(word)
+		v.c.plain()
+	}
 }
 
 // stateName shortens the one long name where there is no room.

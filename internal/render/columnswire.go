@@ -17,10 +17,6 @@ func (v *Columns) packet(s *conn.Step) {
 		return
 	}
 	c, p := &v.c, &s.Event.Packet
-	if s.TimeWait {
-		c.to(v.lay.move)
-		v.timeWait()
-	}
 	c.to(v.lay.wire)
 	v.arrow(s)
 	c.text(" ")

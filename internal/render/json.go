@@ -36,7 +36,7 @@ func (j *JSON) Write(s *conn.Step) error {
 	ev := s.Event
 	o := &j.o
 	o.b = append(j.buf, '{')
-	o.uint(fSeq, ev.Seq)
+	o.known(fSeq, ev.Seq)
 	o.key(fTime)
 	o.b = append(j.clock.append(append(o.b, '"'), ev.Time), '"')
 	o.int(fTimeNs, ev.Time)
@@ -72,9 +72,6 @@ func jsonPlace(o *object, s *conn.Step) {
 	}
 	if ev.Kind != tcp.KindState && ev.New != tcp.StateUnknown {
 		o.word(fState, stateOf(ev).String())
-	}
-	if s.TimeWait {
-		o.word(fInferredState, tcp.TimeWait.String())
 	}
 	jsonProcess(o, s)
 }
@@ -120,6 +117,14 @@ func jsonState(o *object, s *conn.Step) {
 	o.word(fNewState, s.Event.New.String())
 	if s.InStateKnown {
 		o.micros(fInStateUs, s.InState)
+		o.when(fInStateInferred, s.HalfOpen)
+	}
+	if s.Remains != tcp.StateUnknown {
+		o.word(fInferredState, s.Remains.String())
+	}
+	if s.Event.Inferred {
+		o.when(fInferred, true)
+		o.word(fInferredFrom, s.From.String())
 	}
 	if s.Event.Errno != 0 {
 		jsonError(o, s)

@@ -120,7 +120,9 @@ func TestJSONValues(t *testing.T) {
 		{pick(0, "local_addr", "local_port", "remote_addr", "remote_port"), []any{"10.77.0.1", "40000", "10.77.0.2", "80"}},
 		{pick(1, "kind", "direction", "outgoing", "device", "flags", "tcp_seq", "tcp_ack"), []any{"packet", "Out", true, "veth0", "S", "1000", nil}},
 		{pick(1, "mss", "wscale", "sack_ok", "ts_val", "ts_ecr"), []any{"1460", "7", true, "1000", "0"}},
-		{pick(5, "old_state", "in_state_us", "pid", "owner_pid", "owner_comm"), []any{"SYN_SENT", "100.000", nil, "1234", "nc"}},
+		{pick(6, "old_state", "in_state_us", "pid", "owner_pid", "owner_comm"), []any{"SYN_SENT", "100.000", nil, "1234", "nc"}},
+		{pick(4, "seq", "kind", "old_state", "new_state", "inferred", "inferred_from", "cookie", "role"), []any{nil, "state", "LISTEN", "SYN_RECV", true, "SYN-ACK", nil, "server"}},
+		{pick(10, "old_state", "in_state_us", "in_state_inferred", "inferred"), []any{"SYN_RECV", "120.000", true, nil}},
 		{pick(2, "direction", "outgoing", "src_port", "local_port", "cookie"), []any{"In", nil, "40000", "80", nil}},
 	} {
 		if d := cmp.Diff(tc.want, tc.got); d != "" {

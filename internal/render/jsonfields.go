@@ -28,7 +28,10 @@ const (
 	fOldState
 	fNewState
 	fInStateUs
+	fInStateInferred
 	fInferredState
+	fInferred
+	fInferredFrom
 	fState
 	fPid
 	fTid
@@ -99,7 +102,7 @@ const (
 // JSONFields are all members that an object may have. A member is left out where
 // it does not apply or is not known.
 var JSONFields = [...]JSONField{
-	fSeq:             {"seq", "integer", "number of the event in the one order of the source; internal events leave holes, lost ones do not"},
+	fSeq:             {"seq", "integer", "number of the event in the one order of the source; internal events leave holes, lost ones do not; left out for what is inferred"},
 	fTime:            {"time", "string", "wall clock, RFC 3339 with nanoseconds, UTC"},
 	fTimeNs:          {"time_ns", "integer", "the same in nanoseconds since 1970-01-01 UTC"},
 	fKind:            {"kind", "string", "state, packet, retransmit, retransmit-synack, send-reset, receive-reset, drop, socket-error, owner, socket, connect-failed or gap"},
@@ -115,8 +118,11 @@ var JSONFields = [...]JSONField{
 	fPeerCookie:      {"peer_cookie", "integer", "cookie of the other end, when it is a socket of this host"},
 	fOldState:        {"old_state", "string", "state that the socket leaves"},
 	fNewState:        {"new_state", "string", "state that it enters"},
-	fInStateUs:       {"in_state_us", "number", "microseconds spent in old_state; left out for SYN_RECV after LISTEN, which the kernel enters only at the handshake's end"},
-	fInferredState:   {"inferred_state", "string", "TIME_WAIT: it begins at this →CLOSE, or with this ACK of the other end's FIN. The kernel does not trace it; both FINs were seen acknowledged"},
+	fInStateUs:       {"in_state_us", "number", "microseconds spent in old_state; for SYN_RECV after LISTEN, which the kernel traces only at the handshake's end, only with in_state_inferred"},
+	fInStateInferred: {"in_state_inferred", "boolean", "in_state_us counts from the first SYN-ACK on, with which the half-open connection was inferred"},
+	fInferredState:   {"inferred_state", "string", "what the kernel keeps of the connection after this →CLOSE, and does not trace: TIME_WAIT, or FIN_WAIT2 of a socket that nobody holds any more; CLOSE: TIME_WAIT was due, and there was no room for it (net.ipv4.tcp_max_tw_buckets)"},
+	fInferred:        {"inferred", "boolean", "no tracepoint tells of this transition: it follows from what was seen"},
+	fInferredFrom:    {"inferred_from", "string", "namely from: SYN-ACK, SYN-ACK again, FIN, timer (its time is over), no SYN-ACK (the timer fired, and none was sent again), RST, RST sent, reuse (another connection has taken the tuple)"},
 	fState:           {"state", "string", "state of the socket, in events that are no transition"},
 	fPid:             {"pid", "integer", "process that did it, where that is certain"},
 	fTid:             {"tid", "integer", "its thread"},

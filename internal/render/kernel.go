@@ -22,7 +22,7 @@ type LineForm struct {
 // the trace began. SEGMENT is "Flags [..], seq N[:END], length N", its numbers
 // absolute.
 var LineForms = [...]LineForm{
-	{tcp.KindState, "State OLD -> NEW[ after N.NNN ms][, error NAME][, no SYN sent (inferred)][, TIME_WAIT begins (inferred)]", "a transition, how long the socket was in OLD, and the socket's error; no SYN sent: connect() gave up before, for want of a free port as a rule"},
+	{tcp.KindState, "State OLD -> NEW[ after N.NNN ms[ from the SYN-ACK on (inferred)]][, error NAME][, no SYN sent (inferred)][, REMAINS (inferred)][ (inferred: GROUND)]", "a transition, how long the socket was in OLD, and the socket's error; no SYN sent: connect() gave up before, for want of a free port as a rule; REMAINS is what the kernel keeps of a closed connection, GROUND what a transition follows from that no tracepoint tells of"},
 	{tcp.KindRetransmit, "Retransmit SYN|RTO|fast|TLP|loss-recovery|unknown[ N][, failed NAME][, SEGMENT]", "a segment is sent again, or could not be; N time-outs in a row"},
 	{tcp.KindSynAckAgain, "Retransmit SYN-ACK[ N]", "a listener answers a SYN for the N-th time again: its timer fired, or the SYN was repeated"},
 	{tcp.KindSendReset, "Reset sent[, reason NAME]", "a RST leaves, and the kernel's reason"},
@@ -51,14 +51,27 @@ var kernelFacts = [...]func([]byte, *conn.Step) []byte{
 	},
 }
 
-// appendKernel appends a kernel event without time and newline.
-func appendKernel(dst []byte, s *conn.Step) []byte {
+// AppendKernel appends what is no packet as Lines shows it, without time and
+// newline.
+func AppendKernel(dst []byte, s *conn.Step) []byte {
+	if s.Event.Kind == tcp.KindGap {
+		return appendGap(dst, &s.Event.Gap)
+	}
+	return AppendFact(AppendEnds(dst, s), s)
+}
+
+// AppendEnds appends whose a kernel event is: what stands before AppendFact.
+func AppendEnds(dst []byte, s *conn.Step) []byte {
 	listener := listens(s)
 	dst = append(dst, "TCP "...)
 	dst = appendEnd(dst, s.Flow.Local, listener)
 	dst = append(dst, " > "...)
 	dst = appendEnd(dst, s.Flow.Remote, listener)
-	dst = append(dst, ": "...)
+	return append(dst, ": "...)
+}
+
+// AppendFact appends a kernel event without the ends of its connection.
+func AppendFact(dst []byte, s *conn.Step) []byte {
 	k := s.Event.Kind
 	if int(k) >= len(kernelFacts) || kernelFacts[k] == nil {
 		return append(dst, k.String()...)
@@ -88,6 +101,9 @@ func stateFact(dst []byte, s *conn.Step) []byte {
 	if s.InStateKnown {
 		dst = appendMillis(append(dst, " after "...), s.InState)
 		dst = append(dst, " ms"...)
+		if s.HalfOpen {
+			dst = append(dst, " from the SYN-ACK on (inferred)"...)
+		}
 	}
 	if ev.Errno != 0 {
 		dst = appendErrno(append(dst, ", error "...), ev.Errno)
@@ -95,8 +111,11 @@ func stateFact(dst []byte, s *conn.Step) []byte {
 	if s.Unsent {
 		dst = append(dst, ", no SYN sent (inferred)"...)
 	}
-	if s.TimeWait {
-		dst = append(dst, ", TIME_WAIT begins (inferred)"...)
+	if word := remains(s); word != "" {
+		dst = append(append(append(dst, ", "...), word...), " (inferred)"...)
+	}
+	if ev.Inferred {
+		dst = append(append(append(dst, " (inferred: "...), s.From.String()...), ')')
 	}
 	return dst
 }
@@ -174,7 +193,7 @@ func appendProcess(dst []byte, s *conn.Step) []byte {
 	if t := owner(s); t != nil {
 		return appendTask(append(dst, ", owner "...), t)
 	}
-	if s.Event.Kind == tcp.KindState {
+	if s.Event.Kind == tcp.KindState && !s.Event.Inferred {
 		return append(dst, ", pid ?"...)
 	}
 	return dst

@@ -32,5 +32,5 @@ func (l *Lines) Write(s *conn.Step) error {
 	if l.columns {
 		dst = append(dst, "-     -   "...) // where packets have interface and direction
 	}
-	return l.commit(append(appendKernel(dst, s), '\n'))
+	return l.commit(append(AppendKernel(dst, s), '\n'))
 }

@@ -37,7 +37,7 @@ func tell(t testing.TB, make func(*Writer) Sink, stories ...*conntest.Story) str
 	tab := conn.New(conn.Options{})
 	for _, s := range stories {
 		for _, ev := range s.Events {
-			if err := sink.Write(tab.Apply(ev)); err != nil {
+			if err := tab.Tell(ev, sink.Write); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -81,6 +81,8 @@ func stories() []*conntest.Story {
 		at(conntest.Hosts, conntest.Unanswered, 40005),
 		translated(40006), oddities(),
 		at(conntest.SameHost, conntest.Orphan, 40007),
+		at(conntest.Hosts, conntest.GivenUp, 40008),
+		at(conntest.Hosts, conntest.Lasting, 40009),
 	}
 }
 

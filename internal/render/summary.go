@@ -20,6 +20,8 @@ type Summary struct {
 	Packets     uint64 // shown
 	Events      uint64 // of the kernel, shown
 	Connections uint64 // conversations shown
+	Inferred    uint64 // transitions that the kernel does not trace, shown
+	Unfollowed  uint64 // half-open connections and TIME_WAITs given up before their end
 	PacketsOnly bool   // the kernel side was not asked for: no lines about it
 	losses      []tcp.Gap
 }
@@ -32,6 +34,10 @@ func (s *Summary) Count(st *conn.Step) {
 	case tcp.KindGap:
 		s.lose(&st.Event.Gap)
 	default:
+		if st.Event.Inferred {
+			s.Inferred++
+			break
+		}
 		s.Events++
 	}
 	if st.Conn != nil {
@@ -66,6 +72,7 @@ func (s *Summary) Append(dst []byte) []byte {
 	if !s.PacketsOnly {
 		dst = appendPlural(dst, s.Events, "kernel event", "captured\n")
 		dst = appendPlural(dst, s.Connections, "connection", "seen\n")
+		dst = s.appendInferred(dst)
 	}
 	what := "event"
 	if s.PacketsOnly {
@@ -86,6 +93,17 @@ func (s *Summary) Append(dst []byte) []byte {
 		return append(dst, '\n')
 	}
 	return s.appendTable(append(dst, ":\n"...))
+}
+
+// appendInferred appends what there is to say about states that are not traced.
+func (s *Summary) appendInferred(dst []byte) []byte {
+	if s.Inferred > 0 {
+		dst = appendPlural(dst, s.Inferred, "transition", "inferred\n")
+	}
+	if s.Unfollowed > 0 {
+		dst = appendPlural(dst, s.Unfollowed, "connection", "in TIME_WAIT, SYN_RECV or an orphan's FIN_WAIT2 not followed to the end\n")
+	}
+	return dst
 }
 
 func appendPlural(dst []byte, n uint64, what, done string) []byte {

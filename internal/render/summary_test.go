@@ -40,6 +40,9 @@ func TestSummary(t *testing.T) {
 	}
 	check("4 packets captured", "5 kernel events captured", "1 connection seen", "up to 1003 events dropped by kernel:",
 		"    1  program interrupted itself  net_dev_start_xmit", " 1002  ring buffer full")
-	s.PacketsOnly, s.losses = true, nil
+	s.Inferred, s.Unfollowed, s.losses = 1, 2, nil
+	check("4 packets captured", "5 kernel events captured", "1 connection seen", "1 transition inferred",
+		"2 connections in TIME_WAIT, SYN_RECV or an orphan's FIN_WAIT2 not followed to the end", "0 events dropped by kernel")
+	s.PacketsOnly = true
 	check("4 packets captured", "0 packets dropped by kernel")
 }

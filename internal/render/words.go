@@ -31,6 +31,19 @@ func appendErrno(dst []byte, n int32) []byte {
 	return strconv.AppendInt(dst, int64(n), 10)
 }
 
+// remainsWords say what the kernel keeps of a connection whose socket it closes.
+var remainsWords = [...]string{
+	tcp.TimeWait: "now TIME_WAIT", tcp.FinWait2: "now FIN_WAIT2, orphan", tcp.Close: "no room for TIME_WAIT",
+}
+
+// remains is the word for what a →CLOSE leaves behind, "" for nothing.
+func remains(s *conn.Step) string {
+	if int(s.Remains) < len(remainsWords) {
+		return remainsWords[s.Remains]
+	}
+	return ""
+}
+
 // gapWords say what the causes of a gap mean.
 var gapWords = [...]string{
 	tcp.GapNone:      "cause unknown",

@@ -81,7 +81,10 @@ type Event struct {
 	Flow   Flow   // the socket's own tuple; for resets and drops without a socket, this host's view
 
 	Old, New State  // KindState: the transition; other kinds: New is the socket's state, or unknown
-	Minisock State  // KindState to CLOSE: the timewait minisock that took over is in TimeWait or FinWait2, unknown: there is none; KindSocket in TimeWait: likewise
+	Minisock State  // KindState to CLOSE, KindSocket in TimeWait: the timewait minisock that took over is in TimeWait or FinWait2; Close: TIME_WAIT was due and there was no room for it; unknown: there is none
+	Timer    Timer  // of the minisock; KindSynAckAgain, KindSocket in NewSynRecv: of the request socket
+	Expects  uint32 // with Minisock: the sequence number that it expects next
+	RFC1337  bool   // with Minisock: a RST does not end TIME_WAIT (net.ipv4.tcp_rfc1337)
 	Task     Task   // who did it, when that is certain; else zero
 	Via      Via    // how Task is known, when it is
 	Cgroup   uint64 // id of the cgroup (v2) that the socket was made in; 0 unknown

@@ -81,6 +81,15 @@ func (h *Hold) Flush(emit func(*tcp.Event) error) error {
 	return nil
 }
 
+// Held returns now, or the time of the first event that waits, if that is earlier:
+// what happened until then has been emitted.
+func (h *Hold) Held(now int64) int64 {
+	if h.queue.n > 0 {
+		return min(now, h.queue.front().ev.Time)
+	}
+	return now
+}
+
 // Len returns the number of events that wait.
 func (h *Hold) Len() int { return h.queue.n }
 

@@ -42,7 +42,7 @@ func (s *Story) crosses(from, to *Socket, h Header, with ...Detail) {
 func (s *Story) Handshake(c, v *Socket) {
 	s.State(c, tcp.Close, tcp.SynSent, By(c.Task))
 	s.crosses(c, v, Header{Flags: S, Seq: 1000, Window: 64240, Options: SynOptions})
-	s.crosses(v, c, Header{Flags: SA, Seq: 5000, Ack: 1001, Window: 65160, Options: SynOptions}, Forgotten)
+	s.crosses(v, c, Header{Flags: SA, Seq: 5000, Ack: 1001, Window: 65160, Options: SynOptions}, Request)
 	s.State(c, tcp.SynSent, tcp.Established, First(1001, 5001))
 	s.crosses(c, v, Header{Flags: A, Seq: 1001, Ack: 5001, Window: 502, Options: Stamp})
 	s.State(v, tcp.Listen, tcp.SynRecv)
@@ -67,7 +67,7 @@ func (s *Story) Close(c, v *Socket) {
 	s.State(v, tcp.CloseWait, tcp.LastAck, By(v.Task))
 	s.crosses(v, c, Header{Flags: FA, Seq: 5201, Ack: 1202, Window: 508, Options: Stamp})
 	s.crosses(c, v, Header{Flags: A, Seq: 1202, Ack: 5202, Window: 501, Options: Stamp}, Forgotten)
-	s.State(c, tcp.FinWait2, tcp.Close)
+	s.State(c, tcp.FinWait2, tcp.Close, Left(tcp.TimeWait, time.Minute))
 	s.State(v, tcp.LastAck, tcp.Close)
 }
 
@@ -92,7 +92,7 @@ func Orphan(c, v *Socket) *Story {
 	s.State(v, tcp.Established, tcp.CloseWait)
 	s.crosses(v, c, Header{Flags: A, Seq: 5201, Ack: 1202, Window: 508, Options: Stamp})
 	s.State(c, tcp.FinWait1, tcp.FinWait2)
-	s.State(c, tcp.FinWait2, tcp.Close)
+	s.State(c, tcp.FinWait2, tcp.Close, Left(tcp.FinWait2, time.Minute))
 	s.Wait(3 * time.Second)
 	s.State(v, tcp.CloseWait, tcp.LastAck, By(v.Task))
 	for range 2 {
@@ -100,6 +100,45 @@ func Orphan(c, v *Socket) *Story {
 		s.crosses(c, v, Header{Flags: A, Seq: 1202, Ack: 5202, Window: 501, Options: Stamp}, Forgotten)
 	}
 	s.State(v, tcp.LastAck, tcp.Close)
+	return s
+}
+
+// GivenUp is a handshake whose third ACK never comes, till the server's request
+// socket is tired of it (tcp_synack_retries=1), and a while after that.
+func GivenUp(c, v *Socket) *Story {
+	s := New()
+	synAck := Header{Flags: SA, Seq: 7000, Ack: 3001, Window: 65160, Options: SynOptions}
+	there := &Socket{Netns: v.Netns, Flow: v.Flow}
+	s.Gets(v, Header{Flags: S, Seq: 3000, Window: 64240, Options: SynOptions})
+	s.Sends(v, synAck, Request)
+	s.Wait(time.Second)
+	s.Sends(v, synAck, Request)
+	s.Kernel(there, tcp.KindSynAckAgain, Again(0, 1), Now(tcp.NewSynRecv), Runs(2*time.Second))
+	s.Wait(3 * time.Second)
+	s.Gets(v, Header{Flags: R, Seq: 3001})
+	return s
+}
+
+// Lasting are TIME_WAITs: one to its end, one till its ports are used again, and
+// one for which the kernel has no room.
+func Lasting(c, v *Socket) *Story {
+	s := New()
+	hands := func(k *Socket, left tcp.State) {
+		s.State(k, tcp.FinWait1, tcp.FinWait2)
+		s.State(k, tcp.FinWait2, tcp.Close, Left(left, time.Minute))
+	}
+	other, third := *v, *c
+	other.Cookie, other.Flow = c.Cookie+10, withPort(c.Flow, 1)
+	third.Cookie, third.Flow = c.Cookie+20, withPort(c.Flow, 2)
+	hands(c, tcp.TimeWait)
+	hands(&other, tcp.TimeWait)
+	hands(&third, tcp.Close)
+	s.Wait(20 * time.Second)
+	again := *c
+	again.Cookie += 30
+	s.State(&again, tcp.Close, tcp.SynSent, By(c.Task))
+	s.Wait(time.Minute)
+	s.State(&again, tcp.SynSent, tcp.Close, Errno(110))
 	return s
 }
 

@@ -78,12 +78,41 @@ func Wire(f tcp.Flow) Detail { return func(ev *tcp.Event) { ev.Packet.Flow = f }
 // Forgotten takes the cookie away, as request sockets have none.
 func Forgotten(ev *tcp.Event) { ev.Cookie, ev.Flow = 0, tcp.Flow{} }
 
+// Request makes a packet a request socket's, which has no cookie yet.
+func Request(ev *tcp.Event) {
+	Forgotten(ev)
+	ev.New = tcp.NewSynRecv
+}
+
+// Left says which minisock the kernel has put in a closed socket's place, if any,
+// and how long its timer runs.
+func Left(st tcp.State, timer time.Duration) Detail {
+	return func(ev *tcp.Event) {
+		ev.Minisock = st
+		if timer > 0 {
+			Runs(timer)(ev)
+		}
+	}
+}
+
+// Tick is a jiffy in stories.
+const Tick = 4 * time.Millisecond
+
+// Runs says that a timer was armed just now, for some time.
+func Runs(timer time.Duration) Detail {
+	return func(ev *tcp.Event) { ev.Timer = tcp.Timer{Tick: Tick, Expires: uint32(timer / Tick)} }
+}
+
 // Add appends any event.
 func (s *Story) Add(ev *tcp.Event, with ...Detail) *tcp.Event {
 	for _, d := range with {
 		d(ev)
 	}
 	ev.Seq, ev.Time = uint64(len(s.Events)+1), s.now
+	if ev.Timer.Tick != 0 { // jiffies began at Start
+		ev.Timer.Now = uint32((s.now - Start) / int64(Tick))
+		ev.Timer.Expires += ev.Timer.Now
+	}
 	s.now += int64(s.Tick)
 	s.Events = append(s.Events, ev)
 	return ev

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"tcpstory/internal/conn"
+	"tcpstory/internal/conn/conntest"
+	"tcpstory/internal/kernel"
+	"tcpstory/internal/record"
+	"tcpstory/internal/tcp"
+	"tcpstory/internal/timeline"
+)
+
+// TestRecorderDoesNotAllocate: the whole way from an event to the file's buffer.
+func TestRecorderDoesNotAllocate(t *testing.T) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	table := conn.New(conn.Options{})
+	f := &files{path: "-", stdout: null}
+	file, err := f.first(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &recorder{w: record.NewWriter(file, record.About{}, record.RowsJournal), files: f, table: table}
+	events := conntest.Whole(conntest.Hosts(80)).Events
+	round := func() {
+		for _, ev := range events {
+			ev.Time += int64(2 * conn.DefaultLinger) // for the table to forget the last round
+			if err := r.write(table.Apply(ev)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 100 {
+		round()
+	}
+	if n := testing.AllocsPerRun(100, round); n > 0 {
+		t.Errorf("%v allocations for %d events", n, len(events))
+	}
+}
+
+// pausing is a source of one event, after which nothing comes for a while.
+type pausing struct {
+	ev    *tcp.Event
+	waits int
+}
+
+func (p *pausing) Read(ev *tcp.Event) error {
+	switch {
+	case p.ev != nil:
+		*ev, p.ev = *p.ev, nil
+		return nil
+	case p.waits > 0:
+		return kernel.ErrIdle
+	}
+	return io.EOF
+}
+
+func (p *pausing) Wait() error {
+	p.waits--
+	time.Sleep(timeline.HoldLimit)
+	return nil
+}
+
+func (*pausing) FindOwners(func(uint64) bool) (bool, error) { return false, nil }
+
+// TestPauseIsRecorded: that something was given out because time passed stands in
+// the recording, behind what was given out, and not that nothing was.
+func TestPauseIsRecorded(t *testing.T) {
+	f := &files{path: filepath.Join(t.TempDir(), "story")}
+	file, err := f.first(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &output{sink: nowhere{}, record: &recorder{w: record.NewWriter(file, record.About{}, record.RowsJournal), files: f}}
+	syn := &tcp.Event{Seq: 1, Time: time.Now().UnixNano(), Kind: tcp.KindState, Old: tcp.Close, New: tcp.SynSent, Cookie: 1,
+		Flow: tcp.Flow{Remote: conntest.Flow("10.0.0.1:1", "10.0.0.2:80").Remote}}
+	if err := newStory(&options{}, nil, nil, out).follow(&pausing{ev: syn, waits: 4}); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.close(); err != nil {
+		t.Fatal(err)
+	}
+	in, err := os.Open(f.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	r, err := record.NewReader(bufio.NewReaderSize(in, record.BufferSize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kinds []tcp.Kind
+	var ev tcp.Event
+	for r.Next(&ev) == nil {
+		kinds = append(kinds, ev.Kind)
+	}
+	if len(kinds) != 2 || kinds[0] != tcp.KindState || kinds[1] != tcp.KindNone || ev.Time-syn.Time <= int64(timeline.HoldLimit) {
+		t.Errorf("recorded: %v, the last after %v", kinds, time.Duration(ev.Time-syn.Time))
+	}
+}
