@@ -134,7 +134,7 @@ int BPF_PROG(destroys, struct sock *sk)
 	if (!cookie || !sk->sk_lock.owned)
 		return 0;
 	slot = owner_slot(cookie);
-	if (slot && is_claim_on(*slot, cookie))
+	if (slot && is_claim_on(*slot, cookie) && !(*slot & HELD))
 		return 0;
 	return acts(sk, VIA_CLOSE);
 }

@@ -102,6 +102,7 @@ type fact struct {
 	Runtime       string
 	NetnsName     string `json:"netns_name"`
 	Loopback      bool
+	Peer          uint64 `json:"peer_cookie"`
 	BytesAcked    uint64 `json:"bytes_acked"`
 	BytesReceived uint64 `json:"bytes_received"`
 	Backlog       uint64
@@ -154,6 +155,7 @@ func (f *fact) existence() existence {
 
 // amidTracer is one that started amid the gallery, and the hosts of which it tells.
 type amidTracer struct {
+	cmd *exec.Cmd
 	*proc
 	hosts []*lab.Host
 	chain *chain
@@ -166,10 +168,16 @@ func TestStartsAmidConnections(t *testing.T) {
 	named := g.rooms[0]
 	ports := []string{"portrange", fmt.Sprintf("%d-%d", galleryPort, galleryPort+2*galleryPorts)}
 	witnesses := map[string]*amidTracer{
-		"everywhere":   {proc: watch(t, here{}, append(ports, "--json")...), hosts: g.hosts()},
-		"--no-packets": {proc: watch(t, here{}, append(ports, "--json", "--no-packets")...), hosts: g.hosts()},
-		"--netns":      {proc: watch(t, here{}, "--json", "--netns", named.client.NetnsName(), "--netns", named.server.NetnsName()), hosts: []*lab.Host{named.client, named.server}},
-		"-i any":       {proc: watch(t, named.client, "--json", "-i", "any"), hosts: []*lab.Host{named.client}},
+		"everywhere":   {cmd: tcpstory(here{}, append(ports, "--json")...), hosts: g.hosts()},
+		"--no-packets": {cmd: tcpstory(here{}, append(ports, "--json", "--no-packets")...), hosts: g.hosts()},
+		"--netns":      {cmd: tcpstory(here{}, "--json", "--netns", named.client.NetnsName(), "--netns", named.server.NetnsName()), hosts: []*lab.Host{named.client, named.server}},
+		"-i any":       {cmd: tcpstory(named.client, "--json", "-i", "any"), hosts: []*lab.Host{named.client}},
+	}
+	for _, w := range witnesses {
+		w.proc = start(t, w.cmd)
+	}
+	for _, w := range witnesses {
+		w.awaitsIn(w.err, listens)
 	}
 	truth := map[*lab.Host]map[uint64]existence{}
 	total := 0

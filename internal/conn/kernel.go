@@ -160,7 +160,10 @@ func (t *Table) transition(s *Step, c *Conn) {
 	switch {
 	case opens(ev):
 		c.learnRole(RoleClient)
-	case ev.New == tcp.Listen || ev.Old == tcp.Listen && ev.New == tcp.Close:
+	case ev.New == tcp.Listen:
+		c.Role = RoleListener
+		t.doors.open(c)
+	case ev.Old == tcp.Listen && ev.New == tcp.Close:
 		c.Role = RoleListener
 	case ev.Old == tcp.Listen && ev.New == tcp.SynRecv:
 		c.learnRole(RoleServer)

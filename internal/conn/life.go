@@ -35,6 +35,7 @@ func (t *Table) end(c *Conn, now int64) {
 	}
 	c.Closed = now
 	t.ended.append(c)
+	t.doors.close(c)
 }
 
 // expire forgets what has been kept long enough, and keeps within the limits.
@@ -77,6 +78,7 @@ func (t *Table) dropOldest() {
 // drop forgets c and keeps it for its next use.
 func (t *Table) drop(c *Conn) {
 	c.leave()
+	t.doors.close(c)
 	if c.stands && t.selects(c) {
 		t.unended++
 	}

@@ -56,6 +56,7 @@ func (t *Table) existed(c *Conn, ev *tcp.Event) {
 	switch c.State {
 	case tcp.Listen:
 		c.Role = RoleListener
+		t.doors.open(c)
 	case tcp.Established, tcp.CloseWait:
 		t.await(c, ev.Time) // it waits to be accepted, maybe
 	}

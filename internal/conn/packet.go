@@ -135,6 +135,9 @@ func (t *Table) seen(s *Step, c *Conn) {
 	p := &s.Event.Packet
 	if p.Flags.Has(tcp.SYN) && c.shakesHands() {
 		c.learnSyn(&p.Segment, s.Outgoing)
+		if !s.Outgoing {
+			t.livesBehind(c)
+		}
 		if p.Loopback && c.Peer != nil {
 			c.Peer.learnSyn(&p.Segment, false)
 		}

@@ -86,6 +86,7 @@ type Table struct {
 
 	lookout lookout
 	places  places
+	doors   doors
 	callers callers
 
 	wheel     wheel
@@ -106,7 +107,7 @@ type Table struct {
 
 // New returns an empty table.
 func New(o Options) *Table {
-	return &Table{opt: o.withDefaults(), byCookie: make(map[uint64]*Conn), index: make(index), places: newPlaces()}
+	return &Table{opt: o.withDefaults(), byCookie: make(map[uint64]*Conn), index: make(index), places: newPlaces(), doors: make(doors)}
 }
 
 // Apply finds ev's place; what follows from it is for Tell. The Step and what it

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"tcpstory/internal/host/hosttest"
 )
 
 const someID = "6b1f9a0c2d3e4f5061728394a5b6c7d8e9f00112233445566778899aabbccdde"
@@ -20,7 +22,7 @@ func TestCgroupByHand(t *testing.T) {
 	if have, want := n.Cgroup(id), (Cgroup{Path: path}); have != want {
 		t.Errorf("cgroup %d: %+v, want %+v", id, have, want)
 	}
-	if have := n.Cgroup(inode(t, cgroup2(t))); have.Path != "/" {
+	if have := n.Cgroup(inode(t, hosttest.Cgroup2(t))); have.Path != "/" {
 		t.Errorf("the root: %+v", have)
 	}
 	if have := n.Cgroup(0); have != (Cgroup{}) {
@@ -35,7 +37,7 @@ func TestCgroupByHand(t *testing.T) {
 func TestCgroupOfProcess(t *testing.T) {
 	n, _ := watch(t)
 	path, id := makeCgroup(t, "docker/"+someID)
-	dir, err := os.Open(cgroup2(t) + path)
+	dir, err := os.Open(hosttest.Cgroup2(t) + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +77,7 @@ func processCgroup(t *testing.T, pid int) (id uint64, path string) {
 	if err := unix.IoctlPidfdInfo(fd, &info); err == nil && info.Mask&unix.PIDFD_INFO_CGROUPID != 0 {
 		return info.Cgroupid, path
 	}
-	return inode(t, cgroup2(t)+path), path
+	return inode(t, hosttest.Cgroup2(t)+path), path
 }
 
 func TestCgroupRemoved(t *testing.T) {
@@ -85,7 +87,7 @@ func TestCgroupRemoved(t *testing.T) {
 	if have := n.Cgroup(id); have != want {
 		t.Fatalf("%+v, want %+v", have, want)
 	}
-	removeCgroup(t, cgroup2(t)+path)
+	hosttest.RemoveCgroup(t, hosttest.Cgroup2(t)+path)
 	if have := n.Cgroup(id); have != want {
 		t.Errorf("after its removal: %+v, want %+v", have, want)
 	}
@@ -103,7 +105,7 @@ func TestCgroupOutsideTheMount(t *testing.T) {
 	inside, id := makeCgroup(t, "in/side")
 	_, outsideID := makeCgroup(t, "")
 	point := t.TempDir()
-	if err := unix.Mount(cgroup2(t)+filepath.Dir(inside), point, "", unix.MS_BIND, ""); err != nil {
+	if err := unix.Mount(hosttest.Cgroup2(t)+filepath.Dir(inside), point, "", unix.MS_BIND, ""); err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Unmount(point, unix.MNT_DETACH)
@@ -141,7 +143,7 @@ func TestCgroupMountComes(t *testing.T) {
 	if have := n.Cgroup(id); have.Path != "" || !strings.Contains(n.Lack(), "no cgroup2") {
 		t.Fatalf("%+v (%s)", have, n.Lack())
 	}
-	write(t, proc+"/self/mountinfo", "41 31 0:38 / "+cgroup2(t)+" rw,relatime - cgroup2 cgroup2 rw\n")
+	write(t, proc+"/self/mountinfo", "41 31 0:38 / "+hosttest.Cgroup2(t)+" rw,relatime - cgroup2 cgroup2 rw\n")
 	clock.pass(rescanEvery)
 	if have := n.Cgroup(id); have.Path != path || n.Lack() != "" {
 		t.Errorf("%+v (%s)", have, n.Lack())
@@ -153,7 +155,7 @@ func TestCgroupWithoutRights(t *testing.T) {
 		return
 	}
 	n, _ := watch(t)
-	if have := n.Cgroup(inode(t, cgroup2(t))); have != (Cgroup{}) || !strings.Contains(n.Lack(), "CAP_DAC_READ_SEARCH") {
+	if have := n.Cgroup(inode(t, hosttest.Cgroup2(t))); have != (Cgroup{}) || !strings.Contains(n.Lack(), "CAP_DAC_READ_SEARCH") {
 		t.Errorf("%+v (%s)", have, n.Lack())
 	}
 }

@@ -7,11 +7,13 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"tcpstory/internal/host/hosttest"
 )
 
 func TestCgroupID(t *testing.T) {
 	n, _ := watch(t)
-	point := cgroup2(t)
+	point := hosttest.Cgroup2(t)
 	path, want := makeCgroup(t, "a/b")
 	for _, given := range []string{
 		point + path, point + path + "/", path, path[1:], "/.." + path, filepath.Dir(path)[1:] + "/./b/",
@@ -30,9 +32,9 @@ func TestCgroupID(t *testing.T) {
 
 func TestCgroupIDErrors(t *testing.T) {
 	n, _ := watch(t)
-	point := cgroup2(t)
+	point := hosttest.Cgroup2(t)
 	v1 := t.TempDir()
-	if err := unix.Mount("none", v1, "cgroup", 0, "none,name="+uniqueName()); err != nil {
+	if err := unix.Mount("none", v1, "cgroup", 0, "none,name="+hosttest.UniqueName()); err != nil {
 		t.Fatal("mount a named version 1 hierarchy:", err)
 	}
 	defer unix.Unmount(v1, unix.MNT_DETACH)

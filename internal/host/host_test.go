@@ -2,16 +2,14 @@ package host
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"tcpstory/internal/host/hosttest"
 )
 
 // clock is a hand-moved time.
@@ -37,49 +35,11 @@ func watchAt(t *testing.T, roots Roots) (*Names, *clock) {
 	return n, c
 }
 
-// made counts what tests name, so that no two names are equal.
-var made atomic.Uint32
-
-func uniqueName() string {
-	return fmt.Sprintf("tcpstory-host-%d-%d", os.Getpid(), made.Add(1))
-}
-
-// cgroup2 is where the host mounts its cgroup2, or where it is mounted for the test.
-func cgroup2(t *testing.T) string {
-	t.Helper()
-	n, _ := watch(t)
-	point, fd, err := n.openCgroup2()
-	if err == nil {
-		unix.Close(fd)
-		return point
-	}
-	point = t.TempDir()
-	if err := unix.Mount("none", point, "cgroup2", 0, ""); err != nil {
-		t.Fatal("mount cgroup2 (as root):", err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(point, unix.MNT_DETACH) })
-	return point
-}
-
 // makeCgroup makes a cgroup and returns its path below the mount and its id.
 func makeCgroup(t *testing.T, below string) (path string, id uint64) {
 	t.Helper()
-	point := cgroup2(t)
-	path = filepath.Join("/", uniqueName(), below)
-	for dir := path; dir != "/"; dir = filepath.Dir(dir) {
-		defer t.Cleanup(func() { removeCgroup(t, point+dir) }) // the innermost last: it goes first
-	}
-	if err := os.MkdirAll(point+path, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return path, inode(t, point+path)
-}
-
-func removeCgroup(t *testing.T, dir string) {
-	t.Helper()
-	if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
-		t.Errorf("remove %s: %v", dir, err)
-	}
+	path = hosttest.MakeCgroup(t, below)
+	return path, inode(t, hosttest.Cgroup2(t)+path)
 }
 
 func inode(t *testing.T, path string) uint64 {

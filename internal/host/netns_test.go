@@ -12,12 +12,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"tcpstory/internal/host/hosttest"
 )
 
 // newNetns makes a network namespace with an ip-netns(8) name.
 func newNetns(t *testing.T) (name string, number uint32) {
 	t.Helper()
-	name = uniqueName()
+	name = hosttest.UniqueName()
 	run(t, "ip", "netns", "add", name)
 	t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", name).Run() }) // the test may have done so
 	return name, uint32(inode(t, "/run/netns/"+name))
