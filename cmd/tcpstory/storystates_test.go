@@ -202,7 +202,9 @@ func (v *verdict) halfOpen() {
 	}
 	have := v.inferred(server, tcp.SynRecv)
 	v.counts("half-open connections of the server", len(have), map[bool]int{true: 1}[synAck])
-	v.counts("half-open connections of the client", len(v.inferred(v.of.client, tcp.SynRecv)), 0)
+	if !v.of.alone() {
+		v.counts("half-open connections of the client", len(v.inferred(v.of.client, tcp.SynRecv)), 0)
+	}
 	for _, ev := range have {
 		if ev.Old != tcp.Listen.String() || ev.From != "SYN-ACK" || ev.Role != "server" {
 			v.errs("the %s goes %s → %s, inferred from %s", ev.Role, ev.Old, ev.New, ev.From)

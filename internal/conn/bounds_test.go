@@ -20,8 +20,8 @@ func (t *Table) check(tb testing.TB) {
 			if c.list != l || c.next != nil && c.next.prev != c {
 				tb.Fatal("broken list")
 			}
-			if c.before != nil && c.before.after != c || c.after != nil && c.after.before != c {
-				tb.Fatal("one-sided succession")
+			if b := c.predecessor(); b != nil && b.predecessor() != nil {
+				tb.Fatal("succession without an end")
 			}
 			if c.place != 0 && t.dues.heap[c.place-1] != c {
 				tb.Fatal("lost in the heap")

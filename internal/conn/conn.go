@@ -49,20 +49,21 @@ type Conn struct {
 	Number    uint64
 	Cookie    uint64 // kernel socket cookie; 0 unknown
 	Netns     uint32 // inode of the network namespace; 0 unknown
+	stamp     uint32 // time stamp (TSval) on the SYN that it sent last; 0 none
 	Flow      tcp.Flow
 	Role      Role
 	Socket    bool       // a kernel event vouched for the socket
 	State     tcp.State  // as of the last transition, inferred ones included; StateUnknown before the first
+	Via       tcp.Via    // how Task is known
+	Older     bool       // it existed before the trace began
 	Since     int64      // when State was entered, nanoseconds since 1970; 0 unknown
 	Opened    int64      // first event of this end
 	Closed    int64      // when the socket went to CLOSE; 0: it has not
 	Task      tcp.Task   // its user: the last process that acted on the socket, or that holds it open
-	Via       tcp.Via    // how that is known
 	Opener    tcp.Task   // the first process known of it
 	Cgroup    uint64     // id of the cgroup that the socket was made in; 0 unknown
 	Namespace *tcp.Place // what Netns is called; nil or empty: no name known
 	Home      *tcp.Place // what Cgroup is called, and which container it is; nil or empty likewise
-	Older     bool       // it existed before the trace began
 	Peer      *Conn      // the other end, when it is a socket of this host too
 	Alias     tcp.Flow   // the tuple on the wire where address translation changes it; else zero
 
@@ -70,21 +71,20 @@ type Conn struct {
 
 	small // the request socket, or the timewait minisock, that stands for this end
 
-	unsent bool // it ended in SYN_SENT without an error, and connect()'s own was not told yet
-
-	iss, irs start  // where the numbers of what it sends, and receives, begin
-	settled  bool   // the kernel has said so
-	stamp    uint32 // time stamp (TSval) on the SYN that it sent last; 0 none
-	guessed  bool   // it is the caller, and its Peer is not certain
-	suitor   *Conn  // who was reached by a SYN with its number, and may be its other end
-
+	unsent  bool // it ended in SYN_SENT without an error, and connect()'s own was not told yet
+	settled bool // the kernel has told iss and irs
+	guessed bool // it is the caller, and its Peer is not certain
 	verdict verdict
-	tuple   node // Flow's place in the index
-	wire    node // Alias's place
-	last    int64
-	list    *list
-	prev    *Conn
-	next    *Conn
+
+	iss, irs start // where the numbers of what it sends, and receives, begin
+	suitor   *Conn // who was reached by a SYN with its number, and may be its other end
+
+	tuple node // Flow's place in the index
+	wire  node // Alias's place
+	last  int64
+	list  *list
+	prev  *Conn
+	next  *Conn
 }
 
 // verdict caches what the filter says about a complete tuple.

@@ -27,8 +27,8 @@ func (t *Table) synAckLeft(c *Conn, ev *tcp.Event) {
 	case c.Socket && !c.gone() && c.State != tcp.NewSynRecv: // the child was quicker
 		return
 	}
-	if c.before != nil {
-		t.ends(c.before, ev.Time, GroundReuse)
+	if b := c.predecessor(); b != nil {
+		t.ends(b, ev.Time, GroundReuse)
 	}
 	t.halfOpens(c, ev.Time, GroundSynAck)
 	c.expects, c.sent = ev.Packet.Ack, ev.Packet.Seq+1
@@ -75,8 +75,8 @@ func (t *Table) requester(c *Conn, ev *tcp.Event) *Conn {
 	}
 	n := t.create(ev)
 	t.learn(n, ev.Flow, false)
-	if n.before != nil {
-		t.ends(n.before, ev.Time, GroundReuse)
+	if b := n.predecessor(); b != nil {
+		t.ends(b, ev.Time, GroundReuse)
 	}
 	return n
 }

@@ -214,7 +214,7 @@ func (t *Table) replace(older, c *Conn, fresh bool) {
 		t.succeed(older, c)
 		return
 	}
-	t.succeed(older.before, c)
+	t.succeed(older.predecessor(), c)
 	if !fresh {
 		t.inherit(c, older)
 	}

@@ -83,7 +83,6 @@ func (t *Table) drop(c *Conn) {
 		t.unended++
 	}
 	t.disarm(c)
-	c.unbind()
 	t.index.unlink(&c.tuple)
 	t.index.unlink(&c.wire)
 	if c.Cookie != 0 && t.byCookie[c.Cookie] == c {

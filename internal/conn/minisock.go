@@ -60,6 +60,7 @@ func (t *Table) standsIn(c *Conn, ev *tcp.Event) {
 	if !t.selects(c) {
 		return
 	}
+	c.before = nil // it was there before c had a socket
 	if c.expects, c.rfc1337 = ev.Expects, ev.RFC1337; c.expects == 0 {
 		c.expects = c.in.end
 	}

@@ -119,7 +119,7 @@ func (t *Table) sighting(s *Step, older *Conn, f tcp.Flow) *Conn {
 		if p := older.Peer; p != nil && !p.Socket {
 			t.drop(p)
 		}
-		before = older.before
+		before = older.predecessor()
 		t.drop(older)
 	}
 	c := t.create(s.Event)
@@ -169,8 +169,8 @@ func (t *Table) arrivesAt(c *Conn, ev *tcp.Event) {
 		return
 	}
 	c.receives(&ev.Packet.Segment)
-	if c.before != nil { // it may be for that one still
-		t.arrivesAt(c.before, ev)
+	if b := c.predecessor(); b != nil { // it may be for that one still
+		t.arrivesAt(b, ev)
 	}
 	switch {
 	case c.isHalfOpen():
@@ -189,8 +189,10 @@ func (t *Table) says(c *Conn, ev *tcp.Event) {
 		t.synAckLeft(c, ev)
 	case c.stands || c.handed:
 		t.miniSays(c, ev)
-	case c.before != nil:
-		t.says(c.before, ev)
+	default:
+		if b := c.predecessor(); b != nil {
+			t.says(b, ev)
+		}
 	}
 }
 

@@ -23,9 +23,7 @@ type small struct {
 	undone uint32 // the last segment that has moved due,
 	undo   int64  // and what due was before; 0: none has
 
-	// Whoever has taken the tuple of one in TIME_WAIT, which need not have ended
-	// with that.
-	before, after *Conn
+	before *Conn // had the tuple, and may be in TIME_WAIT still: see predecessor
 }
 
 // isHalfOpen reports a request socket, isMinisock a timewait minisock.
@@ -83,7 +81,6 @@ func (t *Table) supersede(c *Conn, now int64) {
 // vanish forgets what stands for c.
 func (t *Table) vanish(c *Conn) {
 	t.disarm(c)
-	c.unbind()
 	c.small = small{}
 }
 
@@ -95,7 +92,6 @@ func (t *Table) adopt(c, o *Conn) {
 	c.State, c.Since = o.State, o.Since
 	t.disarm(o)
 	c.small, o.stands = o.small, false
-	c.before, c.after = nil, nil
 	t.arm(c, c.due, c.why)
 }
 
@@ -107,19 +103,16 @@ func (t *Table) succeed(older, c *Conn) {
 	case c.Socket:
 		t.ends(older, c.Opened, GroundReuse)
 	default:
-		older.unbind()
-		c.unbind()
-		older.after, c.before = c, older
+		c.before = older
 	}
 }
 
-// unbind forgets who had the tuple before, and who after.
-func (c *Conn) unbind() {
-	if c.before != nil {
-		c.before.after = nil
+// predecessor is whom c has the tuple from, if that one is in TIME_WAIT; nil: it is
+// not, or was forgotten, and its Conn may be another connection's by now.
+func (c *Conn) predecessor() *Conn {
+	b := c.before
+	if b == nil || b == c || !b.isMinisock() || b.Flow != c.Flow || b.Netns != c.Netns {
+		return nil
 	}
-	if c.after != nil {
-		c.after.before = nil
-	}
-	c.before, c.after = nil, nil
+	return b
 }
