@@ -2,11 +2,14 @@ package timeline
 
 import "tcpstory/internal/tcp"
 
-// slot is one held event with storage for its frame. Slots are used again.
+// slot is one held event with storage for what it points to, which its source uses
+// again. Slots are used again too.
 type slot struct {
-	ev    tcp.Event
-	frame []byte
-	waits bool // for what a later event tells
+	ev       tcp.Event
+	frame    []byte
+	counters tcp.Counters
+	place    tcp.Place
+	waits    bool // for what a later event tells
 }
 
 // trim lets go of unusually large frame storage.
@@ -43,6 +46,14 @@ func (q *fifo) push(ev *tcp.Event) *slot {
 	s.ev = *ev
 	s.frame = append(s.frame[:0], ev.Packet.Frame...)
 	s.ev.Packet.Frame = s.frame
+	if ev.Counters != nil {
+		s.counters = *ev.Counters
+		s.ev.Counters = &s.counters
+	}
+	if ev.Place != nil {
+		s.place = *ev.Place
+		s.ev.Place = &s.place
+	}
 	return s
 }
 

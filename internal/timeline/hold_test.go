@@ -173,6 +173,32 @@ func TestHoldDoesNotWaitWithoutReason(t *testing.T) {
 	c.wantSeq(t, 1, 2)
 }
 
+// TestHoldCopiesWhatASourceUsesAgain, besides the frame.
+func TestHoldCopiesWhatASourceUsesAgain(t *testing.T) {
+	var h Hold
+	counters, place := tcp.Counters{SegsIn: 1}, tcp.Place{Name: "a"}
+	var got []tcp.Event
+	emit := func(ev *tcp.Event) error {
+		if ev.Counters != nil {
+			if ev.Counters.SegsIn != 1 || ev.Place.Name != "a" {
+				t.Errorf("counters %+v, place %+v", *ev.Counters, *ev.Place)
+			}
+			got = append(got, *ev)
+		}
+		return nil
+	}
+	socket := &tcp.Event{Seq: 2, Time: 2000, Kind: tcp.KindSocket, Cookie: 9, Counters: &counters, Place: &place}
+	for _, ev := range []*tcp.Event{synRecv(1, 7, 0), socket} {
+		if err := h.Push(ev, emit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	counters, place = tcp.Counters{}, tcp.Place{}
+	if err := h.Flush(emit); err != nil || len(got) != 1 {
+		t.Errorf("%d events, %v", len(got), err)
+	}
+}
+
 func TestHoldIgnoresTheIgnorant(t *testing.T) {
 	var h Hold
 	var c collector
