@@ -203,6 +203,7 @@ func (p *lateTracer) check(t *few, truth map[uint64]*life, list []fact) {
 	for cookie, w := range truth {
 		p.checkPresence(t, w, have[cookie])
 	}
+	t.Log(slices.DeleteFunc(p.out.text(), func(l string) bool { return !gap.MatchString(l) }), p.err.text())
 	t.Logf("%d sockets, %d older ones that moved", len(have), older)
 	if older < churners/2 {
 		t.Errorf("only %d older sockets have moved", older)

@@ -49,6 +49,10 @@ var hooks = []hook{
 		what: "packets in", lack: "packets in are not seen"},
 	{program: traceProgPacketOut, at: "net_dev_start_xmit", part: partPackets,
 		what: "packets out, and the local port of a SYN_SENT", lack: "packets out are not seen"},
+	{program: traceProgSetState, at: stateTracepoint,
+		what: "state transitions; who connects, listens, closes", lack: "state transitions are not seen"},
+	{program: traceProgSetStateTwin, at: stateTracepoint,
+		what: "transitions that interrupt another one", lack: "transitions that interrupt another one are lost, and counted"},
 	{program: traceProgDrop, at: "kfree_skb", args: 3,
 		what: "segments that this host drops, and why", lack: "drops are not seen", since: "5.17"},
 	{program: traceProgSocketError, at: "inet_sk_error_report",
@@ -77,10 +81,6 @@ var hooks = []hook{
 		what: "connects over IPv4 that fail before a SYN", lack: "connects over IPv4 that fail for want of a route are not seen"},
 	{program: traceProgConnect6Failed, at: "tcp_v6_connect", site: onExit, optional: true,
 		what: "connects over IPv6 that fail before a SYN", lack: "connects over IPv6 that fail for want of a route are not seen"},
-	{program: traceProgSetState, at: stateTracepoint,
-		what: "state transitions; who connects, listens, closes", lack: "state transitions are not seen"},
-	{program: traceProgSetStateTwin, at: stateTracepoint,
-		what: "transitions that interrupt another one", lack: "transitions that interrupt another one are lost, and counted"},
 }
 
 // hookOf finds a program's hook; nil: it has none (the packet socket's filter).

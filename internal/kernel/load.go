@@ -233,8 +233,8 @@ func attach(coll *ebpf.Collection) (links []link.Link, refusals []refusal, err e
 	return links, refusals, nil
 }
 
-// closeAll detaches in reverse, states before packets: the last transitions
-// must not come without their packets.
+// closeAll detaches in reverse: nothing must be told of a socket whose birth was
+// not, and the last transitions must not come without their packets.
 func closeAll(links []link.Link) error {
 	var errs []error
 	for _, l := range slices.Backward(links) {
