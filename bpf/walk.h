@@ -102,9 +102,9 @@ static __always_inline void holds(struct task_struct *t, struct sock *sk, struct
 }
 
 /*
- * iter/task_file: who holds which TCP socket. The record's time is when the
- * process was started: of several holders the youngest is taken, as a child
- * takes over what its parent has accepted.
+ * iter/task_file: who holds which TCP socket, and in isn and peer_isn (low half
+ * first) when that process was started: of several holders the youngest is taken,
+ * as a child takes over what its parent has accepted.
  */
 SEC("iter/task_file")
 int walk_files(struct bpf_iter__task_file *ctx)
@@ -114,6 +114,7 @@ int walk_files(struct bpf_iter__task_file *ctx)
 	struct event e = {};
 	struct socket *socket;
 	struct sock *sk;
+	__u64 started;
 
 	if (!t || !file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return 0;
@@ -137,7 +138,10 @@ int walk_files(struct bpf_iter__task_file *ctx)
 	e.sport = local_port(sk, e.sport);
 	e.newstate = BPF_CORE_READ(sk, __sk_common.skc_state);
 	e.cgroup = cgroup_of(sk);
-	e.time = BPF_CORE_READ(t, group_leader, start_time);
+	started = BPF_CORE_READ(t, group_leader, start_time);
+	e.isn = started;
+	e.peer_isn = started >> 32;
+	e.time = bpf_ktime_get_ns();
 	e.pid = BPF_CORE_READ(t, tgid);
 	e.tid = BPF_CORE_READ(t, pid);
 	BPF_CORE_READ_INTO(&e.name, t, group_leader, comm);

@@ -105,9 +105,7 @@ func openGallery(t *testing.T) *gallery {
 	takeName(t, home)
 	var all sync.WaitGroup
 	for _, r := range g.rooms { // a peer does one thing at a time
-		for _, w := range r.walls(t) {
-			g.walls = append(g.walls, w)
-		}
+		g.walls = append(g.walls, r.walls(t)...)
 		all.Go(func() {
 			for _, w := range g.walls {
 				if w.room == r {

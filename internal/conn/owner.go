@@ -18,7 +18,7 @@ func (t *Table) learnProcess(c *Conn, ev *tcp.Event) (news bool) {
 	case tcp.KindSocket:
 		news = t.opt.TellOlder
 	case tcp.KindOwner:
-		if ev.Via == tcp.ViaHeld && c.gone() { // closed while it was looked for
+		if ev.Via == tcp.ViaHeld && (c.gone() || c.Task.Known()) { // closed, or acted on, while it was looked for
 			return false
 		}
 		news = t.opt.TellOlder || c.Task.PID != ev.Task.PID

@@ -81,17 +81,19 @@ func (l *holders) add(e *traceEvent, chosen bool) {
 
 // betterHolder prefers one that was asked for; then, of a connection, the youngest:
 // a child takes over what its parent has accepted; of a listener the oldest: its
-// children take from it. Records of holders have in Time when the process was
-// started.
+// children take from it.
 func betterHolder(e *traceEvent, chosen bool, than *holder) bool {
 	if chosen != than.chosen {
 		return chosen
 	}
 	if tcp.State(e.Newstate) == tcp.Listen {
-		return e.Time < than.event().Time
+		return started(e) < started(than.event())
 	}
-	return e.Time > than.event().Time
+	return started(e) > started(than.event())
 }
+
+// started is when the process of a holder's record was (bpf/walk.h), CLOCK_MONOTONIC, ns.
+func started(e *traceEvent) uint64 { return uint64(e.PeerIsn)<<32 | uint64(e.Isn) }
 
 // take returns the holder of a socket, once, or nil.
 func (l *holders) take(cookie uint64) *traceEvent {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 	"unsafe"
 
@@ -182,8 +183,7 @@ func (w *walker) next(ev *tcp.Event, at uint64) (bool, error) {
 		return false, nil
 	}
 	w.decode.fill(ev, e, nil)
-	ev.Time = w.decode.clock.wall(nanos(unix.CLOCK_MONOTONIC)) // the record's is when the process was started
-	ev.New = tcp.StateUnknown                                  // it may have moved on while other files were looked at
+	ev.New = tcp.StateUnknown // it may have moved on while other files were looked at
 	return true, nil
 }
 
@@ -219,20 +219,22 @@ func (w *walker) close() error {
 	return errors.Join(errs...)
 }
 
-// Walks of all files are so rare that they cost the host at most one part in so many.
-const walkShare = 50
+// Walks of all files are so rare that they take at most one part in so many of a CPU.
+const walkShare = 25
 
 // FindOwners looks through all processes' files for the sockets that of names by
 // their cookies, and gives the processes that hold them as KindOwner events with
 // ViaHeld, in their place. It returns at once, false, when the walk before was too
 // short ago for what it cost, or is still being told.
 func (s *Source) FindOwners(of func(cookie uint64) bool) (bool, error) {
-	now := nanos(unix.CLOCK_MONOTONIC)
-	if s.walker == nil || now < s.walkDue || s.walker.pending() {
+	if s.walker == nil || nanos(unix.CLOCK_MONOTONIC) < s.walkDue || s.walker.pending() {
 		return false, nil
 	}
+	runtime.LockOSThread() // whose time is counted
+	before := nanos(unix.CLOCK_THREAD_CPUTIME_ID)
 	err := s.walker.findHolders(of, s.ring)
-	done := nanos(unix.CLOCK_MONOTONIC)
-	s.walkDue = done + walkShare*(done-now)
+	cost := nanos(unix.CLOCK_THREAD_CPUTIME_ID) - before
+	runtime.UnlockOSThread()
+	s.walkDue = nanos(unix.CLOCK_MONOTONIC) + walkShare*cost
 	return true, err
 }
