@@ -26,7 +26,7 @@ type Options struct {
 	// Whose says whether a connection's process or cgroup is asked for; nil: all are.
 	Whose func(*Conn) bool
 
-	TellOlder bool // select the sockets that existed at start, as events of their own, and owners who are no news
+	TellOlder bool // select the sockets that existed at start, as events of their own
 
 	PacketsOnly bool // the kernel's states are not told: none is inferred either
 
