@@ -63,8 +63,11 @@ static __always_inline int connect_failed(struct sock *sk, void *uaddr, int len,
 	if (user ? !claims(cookie, pid) : is_anothers(cookie))
 		return 0;
 	e = reserve(EV_CONNECT_FAILED, EVENT_NAME);
-	if (!e)
+	if (!e) {
+		if (user)
+			disclaim(cookie);
 		return 0;
+	}
 	fill_socket(e, sk, netns, cookie);
 	e->sport = sk->__sk_common.skc_num; /* inet_sport may be left from an earlier attempt */
 	e->err = -ret;

@@ -31,9 +31,16 @@ static __always_inline bool same_tuple(struct sock_common *c, struct sock *sk)
 	if (BPF_CORE_READ(c, skc_dport) != BPF_CORE_READ(own, skc_dport) ||
 	    BPF_CORE_READ(c, skc_num) != local_port(sk, BPF_CORE_READ(own, skc_num)))
 		return false;
-	return BPF_CORE_READ(c, skc_daddr) == BPF_CORE_READ(own, skc_daddr) &&
-	       BPF_CORE_READ(c, skc_rcv_saddr) == BPF_CORE_READ(own, skc_rcv_saddr) &&
-	       BPF_CORE_READ(c, skc_net.net) == BPF_CORE_READ(own, skc_net.net);
+	if (BPF_CORE_READ(c, skc_net.net) != BPF_CORE_READ(own, skc_net.net))
+		return false;
+	if (BPF_CORE_READ(own, skc_family) == AF_INET)
+		return BPF_CORE_READ(c, skc_daddr) == BPF_CORE_READ(own, skc_daddr) &&
+		       BPF_CORE_READ(c, skc_rcv_saddr) == BPF_CORE_READ(own, skc_rcv_saddr);
+	for (int i = 0; i < 4; i++)
+		if (BPF_CORE_READ(c, skc_v6_daddr.in6_u.u6_addr32[i]) != BPF_CORE_READ(own, skc_v6_daddr.in6_u.u6_addr32[i]) ||
+		    BPF_CORE_READ(c, skc_v6_rcv_saddr.in6_u.u6_addr32[i]) != BPF_CORE_READ(own, skc_v6_rcv_saddr.in6_u.u6_addr32[i]))
+			return false;
+	return true;
 }
 
 /* minisock_of is the timewait minisock that has taken sk's place; *searched: the whole chain was looked through. */
@@ -41,23 +48,23 @@ static __always_inline struct inet_timewait_sock *minisock_of(struct sock *sk, _
 {
 	struct inet_hashinfo *h = hashinfo_of(sk);
 	struct inet_ehash_bucket *bucket;
-	__u64 node;
+	__u64 node, slot;
 
 	if (!h)
 		return NULL;
 	/* BPF_CORE_READ gives plain numbers: older verifiers refuse to compute with a typed pointer. */
-	bucket = (void *)((__u64)BPF_CORE_READ(h, ehash) + (__u64)(sk->__sk_common.skc_hash & h->ehash_mask) *
-						    bpf_core_type_size(struct inet_ehash_bucket));
+	slot = sk->__sk_common.skc_hash & BPF_CORE_READ(h, ehash_mask);
+	bucket = (void *)((__u64)BPF_CORE_READ(h, ehash) + slot * bpf_core_type_size(struct inet_ehash_bucket));
 	node = (__u64)BPF_CORE_READ(bucket, chain.first);
 	for (int i = 0; i < CHAIN_LOOKS && node; i++) {
 		struct sock_common *c = (void *)node - bpf_core_field_offset(struct sock_common, skc_nulls_node);
 
 		if (node & 1) { /* an odd address ends the chain */
-			*searched = true;
+			*searched = node >> 1 == slot; /* else a node that moved has led into another chain */
 			return NULL;
 		}
 		if (BPF_CORE_READ(c, skc_state) == TCP_TIME_WAIT &&
-		    (have_cookie_helper ? BPF_CORE_READ(c, skc_cookie.counter) == cookie : same_tuple(c, sk)))
+		    ((have_cookie_helper && BPF_CORE_READ(c, skc_cookie.counter) == cookie) || same_tuple(c, sk)))
 			return (struct inet_timewait_sock *)c;
 		node = (__u64)BPF_CORE_READ((struct hlist_nulls_node *)node, next);
 	}

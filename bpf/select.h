@@ -74,7 +74,7 @@ static __always_inline bool is_chosen_task(struct task_struct *t, __u32 pid)
 			return true;
 	if (!comm_count)
 		return false;
-	BPF_CORE_READ_INTO(&comm, t, group_leader, comm);
+	BPF_CORE_READ_STR_INTO(&comm, t, group_leader, comm); /* what stands behind the NUL is stale before 5.17 */
 	for (__u32 i = 0; i < MAX_CHOICES; i++) {
 		const volatile __u64 *want = (const volatile __u64 *)comm_only[i];
 
@@ -110,6 +110,18 @@ static __always_inline bool is_passed_over(struct sock *sk)
 	return is_anothers(have_cookie_helper ? BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : plain(sk));
 }
 
+/* unmap: a dual-stack socket's IPv4 connection (::ffff:a.b.c.d) has IPv4 packets. */
+static __always_inline void unmap(struct flow_key *key)
+{
+	__u32 *local = (void *)key->local, *remote = (void *)key->remote;
+
+	if (remote[0] || remote[1] || remote[2] != bpf_htonl(0xffff))
+		return;
+	local[0] = local[3];
+	remote[0] = remote[3];
+	local[2] = local[3] = remote[2] = remote[3] = 0;
+}
+
 /* flow_of is the key of any socket's tuple, of request and timewait sockets too; false: it is not known whole. */
 static __always_inline bool flow_of(struct sock *sk, __u32 netns, struct flow_key *key)
 {
@@ -124,6 +136,7 @@ static __always_inline bool flow_of(struct sock *sk, __u32 netns, struct flow_ke
 	} else {
 		BPF_CORE_READ_INTO(&key->local, c, skc_v6_rcv_saddr.in6_u.u6_addr8);
 		BPF_CORE_READ_INTO(&key->remote, c, skc_v6_daddr.in6_u.u6_addr8);
+		unmap(key);
 	}
 	return key->lport && key->rport;
 }

@@ -15,6 +15,8 @@ static __always_inline bool acts_in_process(struct sock *sk, int oldstate, int n
 {
 	int err = sk->sk_err;
 
+	if (!sk->sk_lock.owned) /* a softirq: the shutdown() of a socket in SYN_RECV is made up for at the third ACK (6.10) */
+		return false;
 	switch (newstate) {
 	case TCP_LISTEN:
 	case TCP_SYN_SENT:
@@ -86,8 +88,11 @@ static __always_inline void emit_state(struct sock *sk, int oldstate, int newsta
 	if (process ? !claims(cookie, pid) : is_anothers(cookie))
 		return;
 	e = process ? reserve(EV_STATE, EVENT_NAME) : reserve(EV_STATE, EVENT_TUPLE);
-	if (!e)
+	if (!e) {
+		if (process)
+			disclaim(cookie); /* its next act may be told */
 		return;
+	}
 	if (time)
 		e->time = time;
 	fill_socket(e, sk, netns, cookie);

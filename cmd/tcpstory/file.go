@@ -114,4 +114,7 @@ func (f *fileSource) Read(ev *tcp.Event) error {
 func (f *fileSource) Wait() error { return nil }
 
 // FindOwners implements source: a file's processes are those that it names.
-func (f *fileSource) FindOwners(func(uint64) bool) (bool, error) { return false, nil }
+func (f *fileSource) FindOwners(func(uint64) bool) error { return nil }
+
+// MayFindOwners implements source.
+func (f *fileSource) MayFindOwners() bool { return false }

@@ -17,7 +17,8 @@ type output struct {
 	sink    render.Sink
 	record  *recorder // nil: nothing is recorded
 	steps   uint64    // of any kind so far
-	begins  func()    // called before the first step is shown; nil: nobody cares
+	warn    func(string, ...any)
+	begins  func() // called before the first step is shown; nil: nobody cares
 	summary render.Summary
 	limit   int // -c: packets, or events where there are none
 	packets bool
@@ -29,7 +30,7 @@ func newOutput(e *env, o *options, link tcp.LinkType) (*output, error) {
 		return nil, err
 	}
 	return &output{
-		sink: sink, limit: o.count, packets: !o.noPackets,
+		sink: sink, limit: o.count, packets: !o.noPackets, warn: e.say,
 		summary: render.Summary{PacketsOnly: o.packetsOnly()},
 	}, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -37,8 +38,9 @@ type lookups[K comparable] struct {
 	due  map[K]int64
 }
 
-// never is when a name that was found is looked for again.
-const never = int64(1<<63 - 1)
+// tellAgain is after how long a name that was found is told once more: the table
+// forgets names when there are too many.
+const tellAgain = time.Minute
 
 // isDue reports whether k is to be looked up now.
 func (l *lookups[K]) isDue(k K, now int64) bool {
@@ -57,7 +59,7 @@ func (l *lookups[K]) put(k K, now int64, found bool) {
 	}
 	l.last, l.next = k, now+int64(nameAgain)
 	if found {
-		l.next = never
+		l.next = now + int64(tellAgain)
 	}
 	l.due[k] = l.next
 }
@@ -103,12 +105,19 @@ func (n *named) look(ev *tcp.Event) {
 	}
 }
 
+// deniedAlways: a hypervisor's own process 1 lets nobody look.
+const deniedAlways = 1
+
 // entrances are the network namespaces whose sockets are looked at when the trace
-// begins: those asked for, or all that are found.
-func entrances(names *host.Names, wanted []uint32) ([]kernel.Entrance, error) {
-	found, _, err := names.Namespaces()
+// begins: those asked for, or all that are found. The note says what may be missing.
+func entrances(names *host.Names, wanted []uint32) ([]kernel.Entrance, string, error) {
+	found, denied, err := names.Namespaces()
 	if err != nil {
-		return nil, err
+		return nil, "", err
+	}
+	note := ""
+	if denied > deniedAlways && len(wanted) == 0 {
+		note = fmt.Sprintf("%d processes may not be looked at: sockets that exist in namespaces of theirs may be missing (tcpstory doctor says more)", denied)
 	}
 	var enter []kernel.Entrance
 	for _, ns := range found {
@@ -116,7 +125,7 @@ func entrances(names *host.Names, wanted []uint32) ([]kernel.Entrance, error) {
 			enter = append(enter, func(f func() error) error { return ifThere(ns.Do(f)) })
 		}
 	}
-	return enter, nil
+	return enter, note, nil
 }
 
 // ifThere forgives a namespace that has gone since it was found: its sockets have, too.

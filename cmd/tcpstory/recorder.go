@@ -78,8 +78,9 @@ func (r *recorder) close() error {
 	return r.files.close(r.files.failed(r.w.End(), r.w))
 }
 
-// next ends the file and begins another, which stands alone: it begins with what
-// is known of the sockets that are open.
+// next ends the file and begins another, which begins with what is known of the
+// sockets that are open; of half-open connections, TIME_WAITs, roles and ends that
+// translation hides it knows nothing.
 func (r *recorder) next(now int64) error {
 	if err := r.close(); err != nil {
 		return err

@@ -225,7 +225,10 @@ func (r *replaySource) untagged(frame []byte) []byte {
 func (r *replaySource) Wait() error { return nil }
 
 // FindOwners implements source: those that were found are in the recording.
-func (r *replaySource) FindOwners(func(uint64) bool) (bool, error) { return false, nil }
+func (r *replaySource) FindOwners(func(uint64) bool) error { return nil }
+
+// MayFindOwners implements source.
+func (r *replaySource) MayFindOwners() bool { return false }
 
 // harm says what of the file could not be read: an error, behind all that could.
 func (r *replaySource) harm(e *env, path string) error {

@@ -52,6 +52,12 @@ func live(ctx context.Context, e *env, o *options, open func(*env, *options, tcp
 	if err != nil {
 		return err
 	}
+	unseen := ""
+	if config.States {
+		if config.Enter, unseen, err = entrances(names, config.Netns); err != nil {
+			return err
+		}
+	}
 	source, err := kernel.Open(config)
 	if err != nil {
 		return err
@@ -60,7 +66,7 @@ func live(ctx context.Context, e *env, o *options, open func(*env, *options, tcp
 	if err != nil {
 		return errors.Join(err, source.Close())
 	}
-	notes := append(source.Notes(), note, o.cut(), o.waitsFor("/proc"))
+	notes := append(source.Notes(), unseen, note, o.cut(), o.waitsFor("/proc"))
 	if o.verbose > 0 {
 		notes = append(notes, source.Refusals()...)
 	}
@@ -118,12 +124,6 @@ func liveConfig(o *options, sel *selection, names *host.Names) (kernel.Config, e
 		}
 		c.Netns = append(c.Netns, inum)
 	}
-	if c.States {
-		var err error
-		if c.Enter, err = entrances(names, c.Netns); err != nil {
-			return c, err
-		}
-	}
 	return c, nil
 }
 
@@ -132,6 +132,7 @@ type story struct {
 	hold  timeline.Hold
 	table *conn.Table
 	out   *output
+	blind bool  // looking for owners has failed
 	look  int64 // when the table is asked again for connections without a process
 
 	settled bool // a recording: its events have been through the hold
@@ -155,8 +156,10 @@ var errEnough = errors.New("enough")
 type source interface {
 	Read(*tcp.Event) error // kernel.ErrIdle: nothing waits; io.EOF: the end
 	Wait() error           // sleep until something may wait
-	// FindOwners looks for the processes that hold certain sockets, by their cookies.
-	FindOwners(func(uint64) bool) (bool, error)
+	// FindOwners looks for the processes that hold certain sockets, by their cookies,
+	// when MayFindOwners allows it.
+	MayFindOwners() bool
+	FindOwners(func(uint64) bool) error
 }
 
 // lookInterval is how often the table is asked for connections without a process, event time.
@@ -241,11 +244,14 @@ func (s *story) pause(from source) error {
 // findOwners looks for the processes of connections on which nobody has acted.
 func (s *story) findOwners(from source, now int64) error {
 	s.look = now + int64(lookInterval)
-	if !s.table.Unowned(now) {
+	if s.blind || !from.MayFindOwners() || !s.table.Unowned(now) {
 		return nil
 	}
-	_, err := from.FindOwners(s.table.Wants)
-	return err
+	if err := from.FindOwners(s.table.Wants); err != nil {
+		s.blind = true // the trace goes on without
+		s.out.warn("who holds a connection on which nobody acts is not told any more: %v", err)
+	}
+	return nil
 }
 
 // underWay is how old the last events can be that are not in the ring yet.

@@ -22,6 +22,9 @@ func (o *options) selective() bool { return len(o.processes)+len(o.comms)+len(o.
 
 // choose tells the kernel side which processes and cgroups are asked for.
 func (o *options) choose(c *kernel.Config, names *host.Names) error {
+	if len(o.processes) > 0 && !kernel.InFirstPIDs() {
+		return errors.New("-p: the kernel counts processes as the host does, and this is a PID namespace of its own: run on the host, or with --pid=host (--comm NAME chooses by name)")
+	}
 	for _, pid := range o.processes {
 		if err := isProcess("/proc", pid); err != nil {
 			return fmt.Errorf("-p %d: %w", pid, err)

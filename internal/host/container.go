@@ -42,6 +42,9 @@ const (
 // containerOf reads the innermost container out of a cgroup's path.
 func containerOf(path string) Cgroup {
 	c := Cgroup{Path: path}
+	if strings.Contains(path, "/user@") && !strings.Contains(path, "/libpod-") {
+		return c // below it a user names cgroups as he likes
+	}
 	for rest := path; rest != "" && c.Container == ""; {
 		var component string
 		rest, component = cutLast(rest)

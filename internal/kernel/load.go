@@ -46,7 +46,7 @@ func (c *Config) settings(f *features, dev *device) []setting {
 		{traceVarAllHops, c.Forwarded || c.Device != ""},
 		{traceVarWantIn, !c.NoIn},
 		{traceVarWantOut, !c.NoOut},
-		{traceVarOwnPid, uint32(os.Getpid())},
+		{traceVarOwnPid, ownPID()},
 		{traceVarHz, uint32((time.Second + tick()/2) / tick())},
 		{traceVarNetnsCount, uint32(len(c.Netns))},
 		{traceVarNetnsOnly, netns},
@@ -241,4 +241,22 @@ func closeAll(links []link.Link) error {
 		errs = append(errs, l.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// firstPIDs is the host's own PID namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h).
+const firstPIDs = "pid:[4026531836]"
+
+// InFirstPIDs reports whether the process numbers that we see are the host's, as
+// the programs see them.
+func InFirstPIDs() bool {
+	link, err := os.Readlink("/proc/self/ns/pid")
+	return err == nil && link == firstPIDs
+}
+
+// ownPID is ours as the programs see it; 0: not to be known, in a PID namespace.
+func ownPID() uint32 {
+	if !InFirstPIDs() {
+		return 0
+	}
+	return uint32(os.Getpid())
 }

@@ -125,11 +125,20 @@ func (s *Source) start(c *Config, dev *device) (err error) {
 	if s.walker, err = newWalker(s.coll, c, &s.decode); err != nil {
 		return err
 	}
-	for _, err := range s.walker.survey(c.Enter, s.ring) { // after attaching: nothing falls in between
-		s.notes = append(s.notes, err.Error())
+	if errs := s.walker.survey(c.Enter, s.ring); len(errs) > 0 { // after attaching: nothing falls in between
+		s.notes = append(s.notes, lacking(errs))
 	}
 	s.surveyed = s.ring.end()
 	return nil
+}
+
+// lacking words what could not be looked at, once for all of its kind.
+func lacking(errs []error) string {
+	note := "some sockets that exist already are not known: " + errs[0].Error()
+	if n := len(errs) - 1; n > 0 {
+		note += fmt.Sprintf(" (and %d more of the kind)", n)
+	}
+	return note
 }
 
 // Link is the link type that all packets share, or LinkSLL2, which can hold

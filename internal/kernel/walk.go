@@ -104,7 +104,7 @@ func (w *walker) walkSockets() error {
 		return fmt.Errorf("walk over the sockets: %w", err)
 	}
 	defer r.Close()
-	w.reader.Reset(r)
+	w.reader.Reset(patient{r})
 	for {
 		e, err := w.peek(headLen)
 		if e == nil || err != nil {
@@ -112,6 +112,19 @@ func (w *walker) walkSockets() error {
 		}
 		if _, err := io.ReadFull(w.reader, w.past.add(socketLen(e))); err != nil {
 			return fmt.Errorf("walk over the sockets: %w", err)
+		}
+	}
+}
+
+// patient reads a long walk on: after a million objects without a word of ours the
+// kernel pauses with EAGAIN (bpf_seq_read).
+type patient struct{ io.Reader }
+
+func (p patient) Read(b []byte) (int, error) {
+	for {
+		n, err := p.Reader.Read(b)
+		if !errors.Is(err, unix.EAGAIN) {
+			return n, err
 		}
 	}
 }
@@ -141,7 +154,7 @@ func (w *walker) findHolders(of func(cookie uint64) bool, ring *ring) error {
 		return fmt.Errorf("walk over all files: %w", err)
 	}
 	defer r.Close()
-	w.reader.Reset(r)
+	w.reader.Reset(patient{r})
 	w.holders = holders{index: map[uint64]int32{}}
 	for {
 		e, err := w.peek(nameLen)
@@ -222,19 +235,21 @@ func (w *walker) close() error {
 // Walks of all files are so rare that they take at most one part in so many of a CPU.
 const walkShare = 25
 
+// MayFindOwners reports whether FindOwners may look now: not so soon after the
+// walk before for what that cost, nor while its finds are still to be told.
+func (s *Source) MayFindOwners() bool {
+	return s.walker != nil && !s.walker.pending() && nanos(unix.CLOCK_MONOTONIC) >= s.walkDue
+}
+
 // FindOwners looks through all processes' files for the sockets that of names by
 // their cookies, and gives the processes that hold them as KindOwner events with
-// ViaHeld, in their place. It returns at once, false, when the walk before was too
-// short ago for what it cost, or is still being told.
-func (s *Source) FindOwners(of func(cookie uint64) bool) (bool, error) {
-	if s.walker == nil || nanos(unix.CLOCK_MONOTONIC) < s.walkDue || s.walker.pending() {
-		return false, nil
-	}
+// ViaHeld, in their place. Ask MayFindOwners before.
+func (s *Source) FindOwners(of func(cookie uint64) bool) error {
 	runtime.LockOSThread() // whose time is counted
 	before := nanos(unix.CLOCK_THREAD_CPUTIME_ID)
 	err := s.walker.findHolders(of, s.ring)
 	cost := nanos(unix.CLOCK_THREAD_CPUTIME_ID) - before
 	runtime.UnlockOSThread()
 	s.walkDue = nanos(unix.CLOCK_MONOTONIC) + walkShare*cost
-	return true, err
+	return err
 }
