@@ -120,8 +120,12 @@ func entrances(names *host.Names, wanted []uint32) ([]kernel.Entrance, string, e
 		note = fmt.Sprintf("%d processes may not be looked at: sockets that exist in namespaces of theirs may be missing (tcpstory doctor says more)", denied)
 	}
 	var enter []kernel.Entrance
-	for _, ns := range found {
-		if len(wanted) == 0 || slices.Contains(wanted, ns.Inode) {
+	for i, ns := range found {
+		switch {
+		case len(wanted) > 0 && !slices.Contains(wanted, ns.Inode):
+		case i == 0: // our own, where we are: that needs no right
+			enter = append(enter, func(f func() error) error { return f() })
+		default:
 			enter = append(enter, func(f func() error) error { return ifThere(ns.Do(f)) })
 		}
 	}

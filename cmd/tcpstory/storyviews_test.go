@@ -3,6 +3,7 @@ package main
 import (
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"unicode"
 	"unicode/utf8"
@@ -55,8 +56,12 @@ func seenBy(t *testing.T, s lab.Scenario) (events [3]int) {
 	if err := s.Run(t.Context(), l, lab.IPv6); err != nil {
 		t.Fatal(err)
 	}
+	var all sync.WaitGroup
+	for _, p := range tracers { // at the same time: some things are inferred a while after
+		all.Go(p.interrupt)
+	}
+	all.Wait()
 	for i, p := range tracers {
-		p.interrupt()
 		for _, text := range p.lines() {
 			if storyViews[i].event.MatchString(text) {
 				events[i]++
