@@ -66,7 +66,7 @@ static __always_inline int acts(struct sock *sk, __u8 via)
 		if (slot && (*slot & ~CHOSEN) == claim(cookie, pid))
 			return 0;
 	}
-	netns = sk->__sk_common.skc_net.net->ns.inum;
+	netns = sockets_netns(sk);
 	if (sk->sk_protocol != IPPROTO_TCP || !netns_wanted(netns) || !is_user(pid))
 		return 0;
 	if (cgroup_count && !in_cgroup(sk))

@@ -56,7 +56,7 @@ static __always_inline int connect_failed(struct sock *sk, void *uaddr, int len,
 
 	if (ret >= 0 || sk->sk_protocol != IPPROTO_TCP)
 		return 0;
-	netns = sk->__sk_common.skc_net.net->ns.inum;
+	netns = sockets_netns(sk);
 	if (!netns_wanted(netns) || (cgroup_count && !in_cgroup(sk)))
 		return 0;
 	cookie = cookie_of(sk);

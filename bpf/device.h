@@ -7,6 +7,11 @@
 #define IFF_EBRIDGE (1 << 1)
 #define IFF_BRIDGE_PORT (1 << 9)
 
+static __always_inline struct net *devices_net(struct net_device *dev)
+{
+	return plainly(dev)->nd_net.net;
+}
+
 static __always_inline bool is_ethernet(struct net_device *dev)
 {
 	return dev->type == ARPHRD_ETHER || dev->type == ARPHRD_LOOPBACK;
@@ -25,17 +30,17 @@ static __always_inline bool is_stacked(struct net_device *dev)
 	if (first == lower || BPF_CORE_READ_BITFIELD_PROBED(dev, priv_flags) & IFF_EBRIDGE)
 		return false;
 	below = (void *)first - bpf_core_field_offset(struct netdev_adjacent, list);
-	return BPF_CORE_READ(below, dev, nd_net.net) == dev->nd_net.net;
+	return BPF_CORE_READ(below, dev, nd_net.net) == devices_net(dev);
 }
 
 /* Sent by a socket of this namespace, or by its kernel; what is passed on has come in somewhere. */
 static __always_inline bool is_senders_device(struct sk_buff *skb, struct net_device *dev)
 {
-	struct sock *sk = skb->sk;
+	struct sock *sk = plainly(skb)->sk;
 
 	if (!sk)
 		return !skb->skb_iif;
-	return sk->__sk_common.skc_net.net == dev->nd_net.net;
+	return sk->__sk_common.skc_net.net == devices_net(dev);
 }
 
 /*

@@ -34,6 +34,7 @@ enum verdict { VERDICT_NO, VERDICT_MATCH, VERDICT_SHORT, VERDICT_BEYOND };
 struct frame {
 	struct event e;
 	__u8 data[FRAME_ROOM + FRAME_SLACK];
+	__u64 scratch;
 };
 
 struct {
@@ -123,6 +124,17 @@ static __attribute__((noinline)) int filter_raw(struct frame *f, __u32 caplen, _
 
 	asm volatile("%0 = 1" : "=r"(r) : "r"(f), "r"(caplen), "r"(wire));
 	return r;
+}
+
+/*
+ * anew gives a number back as one that the verifier knows nothing about. What it
+ * knows differs from path to path, and it would walk all that follows once for
+ * each.
+ */
+static __always_inline __u32 anew(struct frame *f, __u32 number)
+{
+	*(volatile __u64 *)&f->scratch = number;
+	return *(volatile __u64 *)&f->scratch;
 }
 
 /* head_of: where the head must stand so that data follows a record without further parts. */

@@ -57,6 +57,11 @@ __attribute__((noinline)) int device_has_v6(__u64 device, __u64 high, __u64 low)
 	return p && p != head;
 }
 
+__attribute__((noinline)) int device_has(__u64 device, __u64 high, __u64 low, __u64 family)
+{
+	return family == AF_INET ? device_has_v4(device, high) : device_has_v6(device, high, low);
+}
+
 __attribute__((noinline)) int namespace_has(__u64 netns, __u64 high, __u64 low, __u64 family)
 {
 	struct net *net = (void *)netns;
@@ -66,7 +71,7 @@ __attribute__((noinline)) int namespace_has(__u64 netns, __u64 high, __u64 low, 
 	for (int i = 0; i < MAX_DEVICES && p && p != head; i++) {
 		__u64 dev = (__u64)p - bpf_core_field_offset(struct net_device, dev_list);
 
-		if (family == AF_INET ? device_has_v4(dev, high) : device_has_v6(dev, high, low))
+		if (device_has(dev, high, low, family))
 			return 1;
 		p = BPF_CORE_READ(p, next);
 	}
@@ -96,7 +101,7 @@ static __always_inline bool is_local(struct sk_buff *skb, struct address *a)
 {
 	__u64 device = (__u64)BPF_CORE_READ(skb, dev);
 
-	if (a->family == AF_INET ? device_has_v4(device, a->high) : device_has_v6(device, a->high, a->low))
+	if (device_has(device, a->high, a->low, a->family))
 		return true;
 	return namespace_has((__u64)BPF_CORE_READ(skb, dev, nd_net.net), a->high, a->low, a->family);
 }

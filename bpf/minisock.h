@@ -14,8 +14,8 @@
 
 static __always_inline struct inet_hashinfo *hashinfo_of(struct sock *sk)
 {
-	struct inet_hashinfo *h = sk->__sk_common.skc_prot->h.hashinfo;
-	struct net *net = sk->__sk_common.skc_net.net;
+	struct inet_hashinfo *h = plainly(sk)->__sk_common.skc_prot->h.hashinfo;
+	struct net *net = net_of(sk);
 
 	if (h) /* the host's own table, as before 6.1 always */
 		return h;

@@ -292,9 +292,9 @@ static __always_inline void emit(struct sighting *s, __u8 kind, __u32 netns, str
 /* owner_of is the sending socket, if it is a connection of this namespace. */
 static __always_inline struct sock *owner_of(struct sk_buff *skb, struct net_device *dev)
 {
-	struct sock *sk = skb->sk;
+	struct sock *sk = plainly(skb)->sk;
 
-	if (!sk || sk->__sk_common.skc_net.net != dev->nd_net.net)
+	if (!sk || sk->__sk_common.skc_net.net != devices_net(dev))
 		return NULL;
 	/* TCP's own socket (resets, ACKs of TIME_WAIT) has no other end, and no cookie; one aborted just now has lost its numbers only. */
 	if ((!sk->__sk_common.skc_num || !sk->__sk_common.skc_dport) && !sk->__sk_common.skc_cookie.counter)
@@ -345,7 +345,7 @@ static __always_inline bool is_chosen_sender(struct flow_key *to)
 /* is_strangers: neither its sender is chosen nor, where it arrives (on loopback at once), its receiver, and it asks for no connection. */
 static __always_inline bool is_strangers(struct sighting *s, struct sock *owner, bool passed_over, bool arrives)
 {
-	struct flow_key key = { .netns = s->dev->nd_net.net->ns.inum };
+	struct flow_key key = { .netns = devices_net(s->dev)->ns.inum };
 	__u8 tcp_flags;
 
 	if (!selective || (owner && !passed_over) || !read_flow(s->f, s->cap, s->raw, &key, &tcp_flags))
@@ -392,7 +392,7 @@ static __always_inline int packet(struct sk_buff *skb, struct net_device *dev, c
 
 	if (rx && loopback)
 		return 0;
-	netns = dev->nd_net.net->ns.inum;
+	netns = devices_net(dev)->ns.inum;
 	if (!netns_wanted(netns))
 		return 0;
 	if (!rx) {
@@ -403,7 +403,7 @@ static __always_inline int packet(struct sk_buff *skb, struct net_device *dev, c
 		if (selective && owner && !passed_over && opens(owner))
 			choose_flow(owner, netns);
 		port_news = owner && owner->__sk_common.skc_state == TCP_SYN_SENT;
-		answers = show_packets && !all_hops && !loopback && may_answer(skb->sk, owner);
+		answers = show_packets && !all_hops && !loopback && may_answer(plainly(skb)->sk, owner);
 	}
 	wanted = sighted(skb, dev, rx);
 	if (!wanted && !port_news)
@@ -416,6 +416,11 @@ static __always_inline int packet(struct sk_buff *skb, struct net_device *dev, c
 		return 0;
 	measure(&s);
 	s.flags = (loopback ? EV_LOOPBACK : 0) | (s.raw ? EV_RAW : 0);
+	wanted = anew(s.f, wanted);
+	port_news = anew(s.f, port_news);
+	answers = anew(s.f, answers);
+	passed_over = anew(s.f, passed_over);
+	loopback = anew(s.f, loopback);
 	wanted = wanted && asked(&s) && for_us(&s, netns) && !is_strangers(&s, owner, passed_over, rx || loopback);
 	if (answers) {
 		if (!s.cap)
@@ -435,7 +440,7 @@ int BPF_PROG(packet_out, struct sk_buff *skb, struct net_device *dev)
 	struct sock *sk;
 
 	if (!show_packets) { /* then only the port of a connection being opened is news */
-		sk = skb->sk;
+		sk = plainly(skb)->sk;
 		if (!sk || sk->__sk_common.skc_state != TCP_SYN_SENT)
 			return 0;
 	}
@@ -445,7 +450,7 @@ int BPF_PROG(packet_out, struct sk_buff *skb, struct net_device *dev)
 SEC("tp_btf/netif_receive_skb")
 int BPF_PROG(packet_in, struct sk_buff *skb)
 {
-	return packet(skb, skb->dev, true);
+	return packet(skb, plainly(skb)->dev, true);
 }
 
 #endif

@@ -45,6 +45,28 @@ static __always_inline __u64 plain(const void *p)
 	return value;
 }
 
+/*
+ * plainly takes the verifier's trust from a typed pointer (6.2). For each pointer
+ * that is loaded through a trusted one, on each path, it asks whether that is to
+ * be trusted too, and searches all the kernel's type names for the answer:
+ * milliseconds each, which were most of the time to start. The loads stay what
+ * they are; only helpers want trust.
+ */
+const volatile bool have_rdonly_cast = false;
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+
+#define plainly(p) (have_rdonly_cast ? (typeof(p))bpf_rdonly_cast(p, bpf_core_type_id_kernel(typeof(*(p)))) : (p))
+
+static __always_inline struct net *net_of(struct sock *sk)
+{
+	return plainly(sk)->__sk_common.skc_net.net;
+}
+
+static __always_inline __u32 sockets_netns(struct sock *sk)
+{
+	return net_of(sk)->ns.inum;
+}
+
 /* bpf_get_socket_cookie in tracing programs: 5.12. The loader probes for it. */
 const volatile bool have_cookie_helper = true;
 
@@ -103,7 +125,7 @@ static __always_inline __u64 cgroup_of(struct sock *sk)
 static __always_inline __u64 quick_cgroup_of(struct sock *sk)
 {
 	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
-		return sk->sk_cgrp_data.cgroup->kn->id;
+		return plainly(sk)->sk_cgrp_data.cgroup->kn->id;
 	return cgroup_of(sk);
 }
 

@@ -24,7 +24,7 @@ static __always_inline bool acts_in_process(struct sock *sk, int oldstate, int n
 	case TCP_LAST_ACK:
 		return true;
 	case TCP_CLOSE:
-		return oldstate == TCP_LISTEN || (!err && sk->sk_socket && (oldstate == TCP_SYN_SENT || oldstate == TCP_ESTABLISHED ||
+		return oldstate == TCP_LISTEN || (!err && plainly(sk)->sk_socket && (oldstate == TCP_SYN_SENT || oldstate == TCP_ESTABLISHED ||
 									    oldstate == TCP_CLOSE_WAIT));
 	}
 	return false;
@@ -132,7 +132,7 @@ static __always_inline int transition(struct sock *sk, int oldstate, int newstat
 		return 0;
 	if (oldstate == newstate) /* close() after shutdown() stores the state it finds */
 		return 0;
-	netns = sk->__sk_common.skc_net.net->ns.inum;
+	netns = sockets_netns(sk);
 	if (!netns_wanted(netns))
 		return 0;
 	if (oldstate == TCP_LISTEN && newstate == TCP_SYN_RECV && !sk->__sk_common.skc_dport) {

@@ -115,6 +115,7 @@ type features struct {
 	spec                 *btf.Spec
 	cookieHelper         bool
 	dynptr               bool
+	rdonlyCast           bool
 	dropReason, dropSock bool
 	resetReason          bool
 	retransmitResult     bool
@@ -136,6 +137,7 @@ func probeFeatures() (*features, error) {
 	f.retransmitResult = f.arguments("tcp_retransmit_skb") >= 3
 	f.cookieHelper = f.hasFunc("bpf_get_socket_ptr_cookie")
 	f.dynptr = f.hasFunc("bpf_dynptr_from_skb")
+	f.rdonlyCast = f.hasFunc("bpf_rdonly_cast")
 	return f, nil
 }
 

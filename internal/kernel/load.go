@@ -30,6 +30,7 @@ func (c *Config) settings(f *features, dev *device) []setting {
 	return []setting{
 		{traceVarHaveCookieHelper, f.cookieHelper},
 		{traceVarHaveDynptr, f.dynptr},
+		{traceVarHaveRdonlyCast, f.rdonlyCast},
 		{traceVarDropTellsReason, f.dropReason},
 		{traceVarDropTellsSocket, f.dropSock},
 		{traceVarDropIgnored, f.ignoredDrops()},

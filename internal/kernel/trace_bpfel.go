@@ -122,9 +122,10 @@ type traceFlowKey struct {
 }
 
 type traceFrame struct {
-	_    structs.HostLayout
-	E    traceEvent
-	Data [4160]uint8
+	_       structs.HostLayout
+	E       traceEvent
+	Data    [4160]uint8
+	Scratch uint64
 }
 
 type traceHeld struct {
@@ -198,6 +199,7 @@ const (
 	traceVarGather                = "gather"
 	traceVarHaveCookieHelper      = "have_cookie_helper"
 	traceVarHaveDynptr            = "have_dynptr"
+	traceVarHaveRdonlyCast        = "have_rdonly_cast"
 	traceVarHz                    = "hz"
 	traceVarJudgeTagged           = "judge_tagged"
 	traceVarKeepQuotes            = "keep_quotes"
@@ -324,6 +326,7 @@ type traceVariableSpecs struct {
 	Gather                *ebpf.VariableSpec `ebpf:"gather"`
 	HaveCookieHelper      *ebpf.VariableSpec `ebpf:"have_cookie_helper"`
 	HaveDynptr            *ebpf.VariableSpec `ebpf:"have_dynptr"`
+	HaveRdonlyCast        *ebpf.VariableSpec `ebpf:"have_rdonly_cast"`
 	Hz                    *ebpf.VariableSpec `ebpf:"hz"`
 	JudgeTagged           *ebpf.VariableSpec `ebpf:"judge_tagged"`
 	KeepQuotes            *ebpf.VariableSpec `ebpf:"keep_quotes"`
@@ -417,6 +420,7 @@ type traceVariables struct {
 	Gather                *ebpf.Variable `ebpf:"gather"`
 	HaveCookieHelper      *ebpf.Variable `ebpf:"have_cookie_helper"`
 	HaveDynptr            *ebpf.Variable `ebpf:"have_dynptr"`
+	HaveRdonlyCast        *ebpf.Variable `ebpf:"have_rdonly_cast"`
 	Hz                    *ebpf.Variable `ebpf:"hz"`
 	JudgeTagged           *ebpf.Variable `ebpf:"judge_tagged"`
 	KeepQuotes            *ebpf.Variable `ebpf:"keep_quotes"`
