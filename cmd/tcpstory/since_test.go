@@ -116,11 +116,20 @@ func (f *fact) String() string { return f.line }
 
 // facts are what a tracer has told so far of some hosts, less what it inferred:
 // that depends on whether it sees packets.
-func facts(t *testing.T, p *proc, hosts ...*lab.Host) (list []fact) {
+func facts(t *testing.T, p *proc, hosts ...*lab.Host) []fact {
+	t.Helper()
+	var netns []uint32
+	for _, h := range hosts {
+		netns = append(netns, h.Netns())
+	}
+	return factsOf(t, p, netns...)
+}
+
+func factsOf(t *testing.T, p *proc, netns ...uint32) (list []fact) {
 	t.Helper()
 	var where []string
-	for _, h := range hosts {
-		where = append(where, fmt.Sprintf(`"netns":%d,`, h.Netns()))
+	for _, n := range netns {
+		where = append(where, fmt.Sprintf(`"netns":%d,`, n))
 	}
 	for _, l := range p.lines() {
 		if strings.Contains(l, `"inferred":true`) {

@@ -135,7 +135,7 @@ func (t *Table) seen(s *Step, c *Conn) {
 	p := &s.Event.Packet
 	if p.Flags.Has(tcp.SYN) && c.shakesHands() {
 		c.learnSyn(&p.Segment, s.Outgoing)
-		if !s.Outgoing {
+		if c.Role == RoleServer {
 			t.livesBehind(c)
 		}
 		if p.Loopback && c.Peer != nil {
