@@ -364,7 +364,7 @@ static __always_inline bool is_anothers_sender(struct sock *owner, __u32 netns)
 	case TCP_NEW_SYN_RECV:
 		return cgroup_count && !in_cgroup(BPF_CORE_READ(owner, __sk_common.skc_listener));
 	case TCP_TIME_WAIT:
-		return is_anothers(owners_cookie(owner)) || (cgroup_count && !(flow_of(owner, netns, &key) && is_chosen_flow(&key)));
+		return is_anothers(have_cookie_helper ? owner->__sk_common.skc_cookie.counter : 0) || (cgroup_count && !(flow_of(owner, netns, &key) && is_chosen_flow(&key)));
 	}
 	return is_passed_over(owner);
 }

@@ -65,6 +65,7 @@ func TestDebianKernels(t *testing.T) {
 			t.Run("json", func(t *testing.T) { g.tellsBoth(t, c.lacks) })
 			t.Run("lines", g.printsBoth)
 			t.Run("write", g.writesBoth)
+			t.Run("selection", g.choosesBoth)
 			t.Run("failed connects", g.tellsFailures)
 			t.Run("doctor", func(t *testing.T) { g.examines(t, vmReports[c.want.Name]) })
 		})
