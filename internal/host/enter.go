@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -33,9 +34,18 @@ type outcome struct {
 
 // visit brings the thread to the namespace and home again, however f ends.
 func (ns Namespace) visit(f func() error, done chan<- outcome) {
+	runtime.LockOSThread()
+	if unix.Gettid() == os.Getpid() {
+		// To others the process is where its main thread is, and that one cannot end:
+		// held here, it leaves the visit to another.
+		defer runtime.UnlockOSThread()
+		elsewhere := make(chan outcome, 1)
+		go ns.visit(f, elsewhere)
+		done <- <-elsewhere
+		return
+	}
 	var out outcome
 	defer func() { done <- out }()
-	runtime.LockOSThread()
 	home, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		runtime.UnlockOSThread()
