@@ -237,17 +237,27 @@ func TestNetnsOfHost(t *testing.T) {
 	}
 }
 
-// A name for the host's own namespace does not make it a guest's.
+// A name for the host's own namespace does not make it a guest's. Process 1 may be
+// elsewhere, or not be looked at, where this runs: here it is this process.
 func TestNetnsHostIsNamed(t *testing.T) {
-	n, clock := watch(t)
+	proc := t.TempDir()
+	for _, name := range []string{"1", "self"} {
+		if err := os.Symlink("/proc/self", proc+"/"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, clock := watchAt(t, Roots{Proc: proc, Run: "/run", Var: "/var"})
 	own := uint32(inode(t, "/proc/self/ns/net"))
 	if !n.IsHost(own) {
-		t.Fatal("run this in the host's own network namespace")
+		t.Fatal("the namespace of process 1 is not the host's")
 	}
 	bind(t, "/proc/self/ns/net", t.TempDir()+"/default")
 	clock.pass(lookEvery)
 	if have := n.Netns(own); have != "" {
 		t.Errorf("%q", have)
+	}
+	if n.netns[own] == "" {
+		t.Error("the name was not seen")
 	}
 }
 
