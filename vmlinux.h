@@ -51,6 +51,10 @@ typedef struct {
 	s64 counter;
 } atomic64_t;
 
+typedef struct {
+	int counter;
+} atomic_t;
+
 struct in6_addr {
 	union {
 		__u8 u6_addr8[16];
@@ -221,11 +225,16 @@ struct inet_sock {
 	__be16 inet_sport;
 };
 
+struct request_sock_queue {
+	atomic_t qlen;
+};
+
 struct inet_connection_sock {
 	__u8 icsk_ca_state : 5;
 	__u8 icsk_retransmits;
 	__u8 icsk_pending;
 	const struct tcp_ulp_ops *icsk_ulp_ops;
+	struct request_sock_queue icsk_accept_queue;
 	u32 icsk_rto_max; /* 6.15 */
 };
 

@@ -96,7 +96,7 @@ struct event {
 	__u64 bytes_acked;
 	__u64 bytes_received;
 	__u32 segs_out;
-	__u32 segs_in;
+	__u32 segs_in; /* listener: half-open connections */
 	__u32 total_retrans;
 	__u32 srtt_us; /* smoothed round-trip time, us; 0 no sample */
 	__u32 backlog; /* listener: connections that wait to be accepted */

@@ -17,6 +17,7 @@ static __always_inline void count_up(struct event *e, struct sock *sk)
 	if (e->newstate == TCP_LISTEN) {
 		e->backlog = BPF_CORE_READ(sk, sk_ack_backlog);
 		e->max_backlog = BPF_CORE_READ(sk, sk_max_ack_backlog);
+		e->segs_in = BPF_CORE_READ((struct inet_connection_sock *)sk, icsk_accept_queue.qlen.counter); /* half-open */
 		return;
 	}
 	e->bytes_acked = BPF_CORE_READ(tp, bytes_acked);
@@ -101,10 +102,34 @@ static __always_inline void holds(struct task_struct *t, struct sock *sk, struct
 		choose_flow(sk, e->netns);
 }
 
+/* socket_of is the TCP socket behind a file that can be of interest, or NULL. */
+static __always_inline struct sock *socket_of(struct file *file)
+{
+	struct socket *socket;
+	struct sock *sk;
+	__u8 state;
+
+	if (have_cookie_helper) { /* 5.12; bpf_sock_from_file is of 5.11 */
+		socket = bpf_sock_from_file(file);
+		if (!socket)
+			return NULL;
+		sk = socket->sk;
+	} else {
+		if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+			return NULL;
+		socket = BPF_CORE_READ(file, private_data);
+		sk = BPF_CORE_READ(socket, sk);
+	}
+	if (!sk || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+		return NULL;
+	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	return state && state != TCP_CLOSE ? sk : NULL;
+}
+
 /*
- * iter/task_file: who holds which TCP socket, and in isn and peer_isn (low half
- * first) when that process was started: of several holders the youngest is taken,
- * as a child takes over what its parent has accepted.
+ * iter/task_file: who holds which TCP socket, and what that is: in one pass all
+ * namespaces' sockets but those that no file names. In isn and peer_isn (low half
+ * first) stands when the process was started.
  */
 SEC("iter/task_file")
 int walk_files(struct bpf_iter__task_file *ctx)
@@ -112,32 +137,28 @@ int walk_files(struct bpf_iter__task_file *ctx)
 	struct task_struct *t = ctx->task;
 	struct file *file = ctx->file;
 	struct event e = {};
-	struct socket *socket;
 	struct sock *sk;
 	__u64 started;
 
-	if (!t || !file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+	if (!t || !file)
 		return 0;
-	socket = BPF_CORE_READ(file, private_data);
-	sk = BPF_CORE_READ(socket, sk);
-	if (!sk || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+	sk = socket_of(file);
+	if (!sk)
 		return 0;
 	e.family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	if (e.family != AF_INET && e.family != AF_INET6)
 		return 0;
-	e.cookie = have_cookie_helper ? BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : (__u64)sk;
-	if (!e.cookie)
-		return 0; /* neither traced nor walked over: not connected yet */
 	e.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	if (!netns_wanted(e.netns) || (cgroup_count && !in_cgroup(sk)))
 		return 0;
-	e.kind = EV_OWNER;
-	e.detail = VIA_HELD;
+	e.cookie = cookie_of(sk);
+	e.kind = EV_SOCKET;
 	e.flags = EV_TUPLE | EV_NAME;
 	fill_tuple(&e, &sk->__sk_common);
 	e.sport = local_port(sk, e.sport);
 	e.newstate = BPF_CORE_READ(sk, __sk_common.skc_state);
 	e.cgroup = cgroup_of(sk);
+	count_up(&e, sk);
 	started = BPF_CORE_READ(t, group_leader, start_time);
 	e.isn = started;
 	e.peer_isn = started >> 32;
@@ -147,7 +168,9 @@ int walk_files(struct bpf_iter__task_file *ctx)
 	BPF_CORE_READ_INTO(&e.name, t, group_leader, comm);
 	if (by_process)
 		holds(t, sk, &e);
-	bpf_seq_write(ctx->meta->seq, &e, EVENT_NAME);
+	else
+		choose_flow(sk, e.netns);
+	bpf_seq_write(ctx->meta->seq, &e, sizeof(e));
 	return 0;
 }
 

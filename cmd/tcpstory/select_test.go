@@ -295,7 +295,7 @@ func TestSelection(t *testing.T) {
 }
 
 func isPacket(f *fact) bool   { return f.Kind == "packet" }
-func isNoPacket(f *fact) bool { return f.Kind != "packet" }
+func isNoPacket(f *fact) bool { return f.Kind != "packet" && !f.IsInferred } // from packets
 
 // crossing is how many events of a connection that is not asked for may come out
 // of the kernel: those of a handshake, until its process is known.

@@ -1,13 +1,11 @@
 package kernel
 
 import (
-	"unsafe"
-
 	"tcpstory/internal/tcp"
 )
 
 // pageLen is how much room records take at a time, bytes.
-const pageLen = 128 << 10
+const pageLen = 64 << 10
 
 // records keeps what a walk has written, each where view can read it.
 type records struct {
@@ -38,84 +36,82 @@ func (r *records) first() []byte {
 // drop gives the first record's n bytes back, when its page is done with.
 func (r *records) drop(n int) {
 	if r.at += n; r.at == len(r.pages[0]) {
+		r.pages[0] = nil
 		r.pages, r.at = r.pages[1:], 0
 	}
 }
 
-// holder is a process that holds a socket open: a record that ends behind its name.
-type holder struct {
-	record [nameLen / 8]uint64
-	chosen bool
-	taken  bool
-}
-
-func (h *holder) event() *traceEvent { return (*traceEvent)(unsafe.Pointer(&h.record)) }
-
 // task is who a record names.
 func task(e *traceEvent) tcp.Task { return tcp.Task{PID: e.Pid, TID: e.Tid, Comm: e.Name} }
 
-// holders has one for each socket.
-type holders struct {
-	index map[uint64]int32 // by cookie
-	list  []holder
-	left  int // how many were neither taken nor told
+// found are the sockets that are open files, each with one holder.
+type found struct {
+	index  map[uint64]int32   // by cookie
+	list   []traceEvent       // in the order in which they were met
+	chosen []bool             // of list: the holder is one that was asked for
+	told   int                // how many of list
+	where  map[uint32]resides // by network namespace
 }
+
+// resides is how many of them are in a namespace, and what waits for their listeners.
+type resides struct{ sockets, halfOpen int }
+
+func newFound() found { return found{index: map[uint64]int32{}, where: map[uint32]resides{}} }
 
 // add takes a record in, where it tells more of whose the socket is than the one
 // before.
-func (l *holders) add(e *traceEvent, chosen bool) {
+func (l *found) add(e *traceEvent, chosen bool) {
 	i, again := l.index[e.Cookie]
-	if again && !betterHolder(e, chosen, &l.list[i]) {
-		return
+	switch {
+	case !again:
+		l.index[e.Cookie] = int32(len(l.list))
+		l.list, l.chosen = append(l.list, *e), append(l.chosen, chosen)
+		here := l.where[e.Netns]
+		if here.sockets++; tcp.State(e.Newstate) == tcp.Listen {
+			here.halfOpen += int(e.SegsIn)
+		}
+		l.where[e.Netns] = here
+	case betterHolder(e, chosen, &l.list[i], l.chosen[i]):
+		l.list[i], l.chosen[i] = *e, chosen
 	}
-	if !again {
-		i = int32(len(l.list))
-		l.index[e.Cookie] = i
-		l.list = append(l.list, holder{})
-		l.left++
-	}
-	h := &l.list[i]
-	h.chosen = chosen
-	copy(unsafe.Slice((*byte)(unsafe.Pointer(&h.record)), nameLen), unsafe.Slice((*byte)(unsafe.Pointer(e)), nameLen))
 }
 
 // betterHolder prefers one that was asked for; then, of a connection, the youngest:
 // a child takes over what its parent has accepted; of a listener the oldest: its
 // children take from it.
-func betterHolder(e *traceEvent, chosen bool, than *holder) bool {
-	if chosen != than.chosen {
+func betterHolder(e *traceEvent, chosen bool, than *traceEvent, thanChosen bool) bool {
+	if chosen != thanChosen {
 		return chosen
 	}
 	if tcp.State(e.Newstate) == tcp.Listen {
-		return started(e) < started(than.event())
+		return started(e) < started(than)
 	}
-	return started(e) > started(than.event())
+	return started(e) > started(than)
 }
 
 // started is when the process of a holder's record was (bpf/walk.h), CLOCK_MONOTONIC, ns.
 func started(e *traceEvent) uint64 { return uint64(e.PeerIsn)<<32 | uint64(e.Isn) }
 
-// take returns the holder of a socket, once, or nil.
-func (l *holders) take(cookie uint64) *traceEvent {
-	i, ok := l.index[cookie]
-	if !ok || l.list[i].taken {
+// next returns one that was not told, or nil.
+func (l *found) next() *traceEvent {
+	if l.left() == 0 {
 		return nil
 	}
-	l.list[i].taken = true
-	l.left--
-	return l.list[i].event()
+	l.told++
+	return &l.list[l.told-1]
 }
 
-// next returns one that was not taken, or nil: that were all, and they are forgotten.
-func (l *holders) next() *traceEvent {
-	for len(l.list) > 0 {
-		h := &l.list[0]
-		l.list = l.list[1:]
-		if !h.taken {
-			l.left--
-			return h.event()
-		}
-	}
-	*l = holders{}
-	return nil
+func (l *found) left() int { return len(l.list) - l.told }
+
+// has reports whether the socket is among them.
+func (l *found) has(cookie uint64) bool {
+	_, ok := l.index[cookie]
+	return ok
+}
+
+// isAllOf reports whether a namespace has no sockets but these: nothing waits to be
+// accepted, is half-open, an orphan or in TIME_WAIT.
+func (l *found) isAllOf(p population) bool {
+	here := l.where[p.netns]
+	return p.known && p.waits == 0 && here.halfOpen == 0 && here.sockets == p.full
 }

@@ -145,7 +145,9 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 	case tcp.KindOwner, tcp.KindConnectFailed:
 		ev.Via = tcp.Via(e.Detail)
 	case tcp.KindSocket:
-		d.minisock(ev, e)
+		if e.Flags&hasName == 0 { // an open file is no minisock
+			d.minisock(ev, e)
+		}
 		if ev.New != tcp.TimeWait {
 			ev.Retransmit = tcp.Retransmit{Count: uint32(e.Retransmits)}
 			ev.Counters = d.count(e)
@@ -153,6 +155,9 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 	}
 	if e.Flags&hasName != 0 && e.Pid != 0 {
 		ev.ActsBy(task(e))
+		if ev.Kind == tcp.KindSocket {
+			ev.Via = tcp.ViaHeld
+		}
 	}
 	if e.Flags&hasSegment != 0 {
 		segment(ev, e)
@@ -180,6 +185,9 @@ func (d *decoder) count(e *traceEvent) *tcp.Counters {
 	d.counters = tcp.Counters{
 		BytesAcked: e.BytesAcked, BytesReceived: e.BytesReceived, SegsOut: e.SegsOut, SegsIn: e.SegsIn,
 		Retransmits: e.TotalRetrans, SRTT: e.SrttUs, Backlog: e.Backlog, MaxBacklog: e.MaxBacklog,
+	}
+	if tcp.State(e.Newstate) == tcp.Listen {
+		d.counters.SegsIn = 0 // half-open connections: see isAllOf
 	}
 	return &d.counters
 }

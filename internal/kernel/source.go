@@ -208,7 +208,7 @@ func (s *Source) emit(ev *tcp.Event) error {
 		return err
 	}
 	s.decode.fill(ev, e, frame)
-	ev.Starting = s.ring.pos <= s.surveyed
+	ev.Starting = s.ring.pos <= s.surveyed || s.walker != nil && !s.walker.late.isOver()
 	s.seq++
 	ev.Seq = s.seq
 	return nil

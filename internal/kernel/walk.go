@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -16,26 +15,25 @@ import (
 	"tcpstory/internal/tcp"
 )
 
-// Entrance runs a function inside one network namespace.
-type Entrance func(func() error) error
-
-// walker looks at what exists: by iter/tcp, which shows the sockets of its
-// opener's namespace, and by iter/task_file, which shows all processes' files.
+// walker looks at what exists: by iter/task_file at the sockets that are open
+// files, and by iter/tcp, which shows those of its opener's namespace, at the
+// others: orphans, those nobody has accepted, request and timewait sockets.
 type walker struct {
 	sockets, files *link.Iter
 	chosen         func(*traceEvent) bool // the record's process is one that was asked for
 	decode         *decoder
-	reader         *bufio.Reader
-	head           [(recordLen + 7) / 8]uint64 // aligned as view needs it
 
-	past    records              // the sockets that existed
-	earlier map[uint64]tcp.State // what some of them were in when the trace began, by cookie
-	holders holders
-	heldAt  uint64 // where in the ring the holders were found
+	open    found                // sockets that are open files
+	openAt  uint64               // where in the ring that was over
+	earlier map[uint64]tcp.State // what some sockets were in when the trace began, by cookie
+
+	rest  records // other sockets that existed
+	late  late    // those whose namespaces take longer to look at
+	owner bool    // open is of FindOwners: sockets whose users are news
 }
 
 func newWalker(coll *ebpf.Collection, c *Config, d *decoder) (*walker, error) {
-	w := &walker{chosen: c.isChosen, decode: d, reader: bufio.NewReaderSize(nil, 256<<10)}
+	w := &walker{chosen: c.isChosen, decode: d}
 	for _, p := range []struct {
 		name string
 		iter **link.Iter
@@ -53,67 +51,14 @@ func newWalker(coll *ebpf.Collection, c *Config, d *decoder) (*walker, error) {
 	return w, nil
 }
 
-// survey walks over the sockets of each namespace, and of the caller's own where
-// none is given, then over all files. What could not be looked at is returned. The
-// programs are at work already: what they have told meanwhile is in the ring.
-func (w *walker) survey(enter []Entrance, ring *ring) (errs []error) {
-	if w.sockets == nil {
-		return nil
-	}
-	if len(enter) == 0 {
-		enter = []Entrance{func(f func() error) error { return f() }}
-	}
-	for _, in := range enter {
-		if err := in(w.walkSockets); err != nil {
-			errs = append(errs, fmt.Errorf("look at the sockets of a namespace: %w", err))
-		}
-	}
-	if err := w.findHolders(nil, ring); err != nil { // now every socket has its cookie
-		errs = append(errs, err)
-	}
-	w.lookBack(ring)
-	return errs
+// recordReader reads what a walk writes.
+type recordReader struct {
+	*bufio.Reader
+	head [(recordLen + 7) / 8]uint64 // aligned as view needs it
 }
 
-// stallWait is how long a CPU that writes a record may be held up.
-const stallWait = 100 * time.Millisecond
-
-// lookBack finds in the ring which of the sockets moved before the walk came to
-// them: they began in the first transition's old state. The kernel writes the
-// record before it stores the state, and never shows the socket in between.
-func (w *walker) lookBack(ring *ring) {
-	w.earlier = map[uint64]tcp.State{}
-	ring.look(ring.end(), stallWait, func(raw []byte) {
-		e, _, err := view(raw)
-		if err != nil || e.Kind != uint8(tcp.KindState) {
-			return
-		}
-		from, to := tcp.State(e.Oldstate), tcp.State(e.Newstate)
-		if from == tcp.Close || from == tcp.Listen && to == tcp.SynRecv { // what the walk met had not begun
-			w.earlier[e.Cookie] = tcp.Close
-		} else if _, moved := w.earlier[e.Cookie]; !moved {
-			w.earlier[e.Cookie] = from
-		}
-	})
-}
-
-// walkSockets gathers those of the calling thread's namespace.
-func (w *walker) walkSockets() error {
-	r, err := w.sockets.Open()
-	if err != nil {
-		return fmt.Errorf("walk over the sockets: %w", err)
-	}
-	defer r.Close()
-	w.reader.Reset(patient{r})
-	for {
-		e, err := w.peek(headLen)
-		if e == nil || err != nil {
-			return err
-		}
-		if _, err := io.ReadFull(w.reader, w.past.add(socketLen(e))); err != nil {
-			return fmt.Errorf("walk over the sockets: %w", err)
-		}
-	}
+func newRecordReader(r io.Reader) *recordReader {
+	return &recordReader{Reader: bufio.NewReaderSize(patient{r}, 128<<10)}
 }
 
 // patient reads a long walk on: after a million objects without a word of ours the
@@ -131,21 +76,21 @@ func (p patient) Read(b []byte) (int, error) {
 
 // peek returns the first size bytes of the next record, valid until the next
 // peek, or nil at the end of the walk.
-func (w *walker) peek(size int) (*traceEvent, error) {
-	b, err := w.reader.Peek(size)
+func (r *recordReader) peek(size int) (*traceEvent, error) {
+	b, err := r.Peek(size)
 	if errors.Is(err, io.EOF) && len(b) == 0 {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("walk over what exists: %w", err)
 	}
-	copy(unsafe.Slice((*byte)(unsafe.Pointer(&w.head)), size), b)
-	return (*traceEvent)(unsafe.Pointer(&w.head)), nil
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&r.head)), size), b)
+	return (*traceEvent)(unsafe.Pointer(&r.head)), nil
 }
 
-// findHolders walks over all processes' files and keeps one holder of each socket
-// that is of interest; nil: of every connection and listener.
-func (w *walker) findHolders(of func(cookie uint64) bool, ring *ring) error {
+// findOpen walks over all processes' files and keeps the sockets that are of
+// interest, each with one holder; nil: every connection and listener.
+func (w *walker) findOpen(of func(cookie uint64) bool, ring *ring) error {
 	if w.files == nil {
 		return nil
 	}
@@ -154,50 +99,61 @@ func (w *walker) findHolders(of func(cookie uint64) bool, ring *ring) error {
 		return fmt.Errorf("walk over all files: %w", err)
 	}
 	defer r.Close()
-	w.reader.Reset(patient{r})
-	w.holders = holders{index: map[uint64]int32{}}
+	from := newRecordReader(r)
+	w.open = newFound()
 	for {
-		e, err := w.peek(nameLen)
+		e, err := from.peek(recordLen)
 		if e == nil || err != nil {
-			w.heldAt = ring.end()
+			w.openAt = ring.end()
 			return err
 		}
-		if tcp.State(e.Newstate) != tcp.Close && (of == nil || of(e.Cookie)) {
-			w.holders.add(e, w.chosen(e))
+		if of == nil || of(e.Cookie) {
+			w.open.add(e, w.chosen(e))
 		}
-		if _, err := w.reader.Discard(nameLen); err != nil {
+		if _, err := from.Discard(recordLen); err != nil {
 			return fmt.Errorf("walk over all files: %w", err)
 		}
 	}
 }
 
-// next fills ev with the next thing that was found: the sockets that existed, each
-// with its holder, and then, when the ring is told up to position at and that is
-// where they were looked for, the holders of others.
+// next fills ev with the next thing that was found, where its turn has come: the
+// ring is told up to position at. First the sockets that existed, then what took
+// longer to look at, or to ask about.
 func (w *walker) next(ev *tcp.Event, at uint64) (bool, error) {
 	if w == nil {
 		return false, nil
 	}
-	for raw := w.past.first(); raw != nil; raw = w.past.first() {
+	if w.owner && at < w.openAt {
+		return w.late.next(ev, w, at)
+	}
+	for e := w.open.next(); e != nil; e = w.open.next() {
+		if w.tell(ev, e) {
+			return true, nil
+		}
+	}
+	for raw := w.rest.first(); raw != nil; raw = w.rest.first() {
 		e, _, err := view(raw)
 		if err != nil {
 			return false, err
 		}
-		w.past.drop(socketLen(e))
-		if w.existed(ev, e) {
+		w.rest.drop(socketLen(e))
+		if !w.open.has(e.Cookie) && w.existed(ev, e) {
 			return true, nil
 		}
 	}
-	if w.earlier = nil; at < w.heldAt {
-		return false, nil
-	}
-	e := w.holders.next()
-	if e == nil {
-		return false, nil
+	w.open, w.earlier = found{}, nil
+	return w.late.next(ev, w, at)
+}
+
+// tell fills ev with a socket that is an open file, or with its holder.
+func (w *walker) tell(ev *tcp.Event, e *traceEvent) bool {
+	if !w.owner {
+		return w.existed(ev, e)
 	}
 	w.decode.fill(ev, e, nil)
+	ev.Kind, ev.Counters = tcp.KindOwner, nil
 	ev.New = tcp.StateUnknown // it may have moved on while other files were looked at
-	return true, nil
+	return true
 }
 
 // existed fills ev with a socket as it was when the trace began; false: it had not begun.
@@ -210,19 +166,14 @@ func (w *walker) existed(ev *tcp.Event, e *traceEvent) bool {
 	if moved {
 		ev.New, ev.Minisock = earlier, tcp.StateUnknown
 	}
-	if h := w.holders.take(e.Cookie); h != nil {
-		ev.Task, ev.Via = task(h), tcp.ViaHeld
-	}
 	return true
 }
-
-// pending reports whether something that was found is still to be told.
-func (w *walker) pending() bool { return w.past.first() != nil || w.holders.left > 0 }
 
 func (w *walker) close() error {
 	if w == nil {
 		return nil
 	}
+	w.late.end()
 	var errs []error
 	for _, iter := range []*link.Iter{w.sockets, w.files} {
 		if iter != nil {
@@ -231,6 +182,9 @@ func (w *walker) close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// pending reports whether something that was looked at at once is still to be told.
+func (w *walker) pending() bool { return w.open.left() > 0 || w.rest.first() != nil }
 
 // Walks of all files are so rare that they take at most one part in so many of a CPU.
 const walkShare = 25
@@ -247,7 +201,8 @@ func (s *Source) MayFindOwners() bool {
 func (s *Source) FindOwners(of func(cookie uint64) bool) error {
 	runtime.LockOSThread() // whose time is counted
 	before := nanos(unix.CLOCK_THREAD_CPUTIME_ID)
-	err := s.walker.findHolders(of, s.ring)
+	s.walker.owner = true
+	err := s.walker.findOpen(of, s.ring)
 	cost := nanos(unix.CLOCK_THREAD_CPUTIME_ID) - before
 	runtime.UnlockOSThread()
 	s.walkDue = nanos(unix.CLOCK_MONOTONIC) + walkShare*cost
