@@ -16,7 +16,7 @@ type Checker struct {
 	out    uint64
 	in     uint64
 	seq    uint64
-	events [tcp.KindPort + 1]uint64
+	events [tcp.KindPlace + 1]uint64
 	faults faults
 	clock  clock
 }
