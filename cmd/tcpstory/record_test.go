@@ -77,6 +77,28 @@ func recordedIsLive(t *testing.T, s lab.Scenario, f lab.Family) {
 		if d := cmp.Diff(live, back); d != "" {
 			t.Errorf("%v: live (-) and read back (+):\n%s", storyViews[i].flags, d)
 		}
+		if storyViews[i].flags[0] == "--json" {
+			jsonIsRecording(t, filepath.Join(dir, string('a'+rune(i))), live)
+		}
+	}
+}
+
+// jsonIsRecording: lines of JSON read back to the same lines, and show in every
+// view what the recording made beside them shows.
+func jsonIsRecording(t *testing.T, recording string, lines []string) {
+	t.Helper()
+	path := recording + ".json"
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range storyViews {
+		want := lines
+		if v.flags[0] != "--json" {
+			want = readBackIn(t, []string{v.env}, recording, v.flags...)
+		}
+		if d := cmp.Diff(want, readBackIn(t, []string{v.env}, path, v.flags...)); d != "" {
+			t.Errorf("%v of JSON: as it was (-) and read back (+):\n%s", v.flags, d)
+		}
 	}
 }
 

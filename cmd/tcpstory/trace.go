@@ -207,21 +207,20 @@ func (s *story) take(ev *tcp.Event) error {
 // passes gives out what is due at time now though no event has come. A recording
 // notes when that was, so that reading it gives out the same in the same place.
 func (s *story) passes(now int64) error {
-	if s.settled {
-		return s.table.Infer(now, s.out.write)
+	if !s.settled {
+		if err := s.hold.Expire(now, s.tell); err != nil {
+			return err
+		}
+		now = s.hold.Held(now - int64(underWay))
 	}
-	if err := s.hold.Expire(now, s.tell); err != nil {
-		return err
-	}
-	now = s.hold.Held(now - int64(underWay))
 	before := s.out.steps
 	if err := s.table.Infer(now, s.out.write); err != nil {
 		return err
 	}
-	if s.out.steps == before || s.out.record == nil {
+	if s.out.steps == before {
 		return nil
 	}
-	return s.out.record.pause(now)
+	return s.out.pause(now)
 }
 
 // pause uses a lull: what waits too long goes out, and what is written is seen.
