@@ -262,6 +262,7 @@ var jsonTypes = map[string]func(any) bool{
 	"boolean":             is[bool],
 	"array of integers":   is[[]any],
 	"array of [from, to]": is[[]any],
+	"object":              is[map[string]any],
 }
 
 func is[T any](v any) bool {

@@ -30,10 +30,15 @@ func (o *options) aboutStory(e *env, link tcp.LinkType) record.About {
 		a.NoStates = a.NoStates || o.read != "" // a capture file
 		return a
 	}
-	chosen := o.expr != "" || o.selective() || o.noStates != o.from.NoStates || o.noPackets != o.from.NoPackets
-	if !chosen {
+	if !o.chooses() {
 		return *o.from
 	}
 	a.Expr, a.From = o.expr, o.from
 	return a
+}
+
+// chooses: of a recording, only a part is asked for.
+func (o *options) chooses() bool {
+	return o.expr != "" || o.selective() || len(o.netns) > 0 || o.direction != "inout" || o.count != o.from.Count ||
+		o.noStates != o.from.NoStates || o.noPackets != o.from.NoPackets
 }

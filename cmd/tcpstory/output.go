@@ -18,6 +18,7 @@ type output struct {
 	keeper  render.Keeper // the sink, if it is read back; else nil
 	record  *recorder     // nil: nothing is recorded
 	steps   uint64        // of any kind so far
+	follows bool          // the last one was inferred
 	warn    func(string, ...any)
 	begins  func() // called before the first step is shown; nil: nobody cares
 	summary render.Summary
@@ -74,6 +75,7 @@ func (o *options) lineOptions() render.LineOptions {
 // write counts a step and shows it if it was asked for.
 func (out *output) write(s *conn.Step) error {
 	out.steps++
+	out.follows = s.Event.Inferred
 	if out.record != nil {
 		if err := out.record.write(s); err != nil {
 			return err

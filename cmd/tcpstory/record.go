@@ -136,7 +136,7 @@ func (nowhere) Close() error           { return nil }
 func (o *options) about(e *env, link tcp.LinkType) record.About {
 	a := record.About{
 		Program: "tcpstory (devel)", Link: link, PIDs: o.processes, Comms: o.comms, Cgroups: o.cgroups,
-		NoStates: o.packetsOnly(), NoPackets: o.noPackets,
+		NoStates: o.packetsOnly(), NoPackets: o.noPackets, Count: o.count,
 	}
 	a.Expr, _ = o.expression(e)
 	if info, ok := debug.ReadBuildInfo(); ok {

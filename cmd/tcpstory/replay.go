@@ -78,6 +78,11 @@ func (o *options) replay(about *record.About) error {
 		}
 		o.noStates, o.noPackets = o.noStates || a.NoStates, o.noPackets || a.NoPackets
 	}
+	if whole := *o; whole.count == 0 {
+		if whole.count = about.Count; !whole.chooses() { // what follows from its last event was not shown
+			o.count = about.Count
+		}
+	}
 	return nil
 }
 

@@ -215,7 +215,7 @@ func (s *story) passes(now int64) error {
 	}
 	before := s.out.steps
 	if err := s.table.Infer(now, s.out.write); err != nil {
-		return err
+		return s.ends(err, now)
 	}
 	if s.out.steps == before {
 		return nil
@@ -256,4 +256,16 @@ func (s *story) findOwners(from source, now int64) error {
 // underWay is how old the last events can be that are not in the ring yet.
 const underWay = 2 * time.Millisecond
 
-func (s *story) tell(ev *tcp.Event) error { return s.table.Tell(ev, s.out.write) }
+func (s *story) tell(ev *tcp.Event) error { return s.ends(s.table.Tell(ev, s.out.write), ev.Time) }
+
+// ends is for an error in telling what had happened by a certain time. Where -c's
+// count is reached by what was inferred, that time is kept: the event is not.
+func (s *story) ends(err error, now int64) error {
+	if !errors.Is(err, errEnough) || !s.out.follows {
+		return err
+	}
+	if failed := s.out.pause(now); failed != nil {
+		return failed
+	}
+	return err
+}

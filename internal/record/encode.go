@@ -17,6 +17,7 @@ type About struct {
 
 	NoStates  bool   // the packets only
 	NoPackets bool   // the kernel's side only
+	Count     int    // end after so many packets, or with NoPackets events; 0: never
 	From      *About // it is a choice from a recording, of which this is said; nil: from the kernel, or a capture file
 }
 
@@ -28,6 +29,7 @@ const (
 	tagOnlyCgroup
 	tagNoStates
 	tagNoPackets
+	tagOnlyCount
 )
 
 func (a *About) appendChoice(b []byte) []byte {
@@ -46,6 +48,9 @@ func (a *About) appendChoice(b []byte) []byte {
 	}
 	if a.NoPackets {
 		b = appendNumber(b, tagNoPackets, 1)
+	}
+	if a.Count > 0 {
+		b = appendNumber(b, tagOnlyCount, uint64(a.Count))
 	}
 	return b
 }
@@ -69,6 +74,8 @@ func (a *About) takeChoice(row []byte) {
 			a.NoStates = m.num != 0
 		case tagNoPackets:
 			a.NoPackets = m.num != 0
+		case tagOnlyCount:
+			a.Count = int(m.num)
 		}
 		row = rest
 	}

@@ -117,7 +117,7 @@ func TestEveryMemberHasAName(t *testing.T) {
 // TestAboutInJSON: each member of what a story begins with survives, both ways.
 func TestAboutInJSON(t *testing.T) {
 	about := &About{Program: "p", OS: "o", Hardware: "h", Link: 276, Expr: `tcp[tcpflags] & tcp-syn != 0 and len < 9 or "x"`, PIDs: []uint32{1, 2},
-		Comms: []string{"a", "b"}, Cgroups: []string{"/c"}, NoStates: true, NoPackets: true, From: &About{Expr: "port 80"}}
+		Comms: []string{"a", "b"}, Cgroups: []string{"/c"}, NoStates: true, NoPackets: true, Count: 5, From: &About{Expr: "port 80"}}
 	v := reflect.ValueOf(*about)
 	for i := range v.NumField() {
 		if v.Field(i).IsZero() {

@@ -20,6 +20,7 @@ type jsonAbout struct {
 	Cgroups   []string   `json:"cgroups,omitempty"`
 	NoStates  bool       `json:"no_states,omitempty"`
 	NoPackets bool       `json:"no_packets,omitempty"`
+	Count     int        `json:"count,omitempty"`
 	From      *jsonAbout `json:"from,omitempty"`
 }
 
@@ -30,14 +31,14 @@ func aboutToJSON(a *About) *jsonAbout {
 	return &jsonAbout{
 		Version: version, Program: a.Program, OS: a.OS, Hardware: a.Hardware, Link: uint16(a.Link),
 		Expr: a.Expr, PIDs: a.PIDs, Comms: a.Comms, Cgroups: a.Cgroups, NoStates: a.NoStates, NoPackets: a.NoPackets,
-		From: aboutToJSON(a.From),
+		Count: a.Count, From: aboutToJSON(a.From),
 	}
 }
 
 func (j *jsonAbout) about() About {
 	a := About{
 		Program: j.Program, OS: j.OS, Hardware: j.Hardware, Link: tcp.LinkType(j.Link),
-		Expr: j.Expr, PIDs: j.PIDs, Comms: j.Comms, Cgroups: j.Cgroups, NoStates: j.NoStates, NoPackets: j.NoPackets,
+		Expr: j.Expr, PIDs: j.PIDs, Comms: j.Comms, Cgroups: j.Cgroups, NoStates: j.NoStates, NoPackets: j.NoPackets, Count: j.Count,
 	}
 	if j.From != nil {
 		from := j.From.about()
