@@ -185,11 +185,31 @@ func (r *replaySource) choose(o *options, sel *selection) error {
 	}
 	r.inodes = map[uint32]bool{}
 	for _, name := range o.netns {
-		if n, err := strconv.ParseUint(name, 10, 32); err == nil {
-			r.inodes[uint32(n)] = true
+		if err := r.chooseNetns(name); err != nil {
+			return err
 		}
 	}
-	r.names = o.netns
+	return nil
+}
+
+// mostPIDs is PID_MAX_LIMIT; inodes of namespaces are above (PROC_DYNAMIC_FIRST).
+const mostPIDs = 1 << 22
+
+// chooseNetns takes a namespace as it is called in a recording: by its inode number,
+// or by its name, which may be written as ip-netns(8)'s path.
+func (r *replaySource) chooseNetns(name string) error {
+	n, err := strconv.ParseUint(name, 10, 32)
+	switch {
+	case err == nil && n <= mostPIDs, strings.HasPrefix(name, "/proc/"):
+		return usageError{fmt.Errorf("--netns %s: a recording does not know in which namespace a process was: want the namespace's name, or its inode number (--json has both, netns_name and netns)", name)}
+	case err == nil:
+		r.inodes[uint32(n)] = true
+	default:
+		for _, dir := range [...]string{"/run/netns/", "/var/run/netns/"} {
+			name = strings.TrimPrefix(name, dir)
+		}
+		r.names = append(r.names, name)
+	}
 	return nil
 }
 

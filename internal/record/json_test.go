@@ -202,7 +202,7 @@ func FuzzJSONReader(f *testing.F) {
 	for line := range bytes.Lines(text) {
 		f.Add(line)
 	}
-	f.Add([]byte(`{"event":{"kind":"place","place":true,"place_name_base64":"/w==","local":":80","old":77}}`))
+	f.Add([]byte(`{"event":{"type":"place","place":true,"place_name_base64":"/w==","local":":80","old":77}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		in := buffers.Get().(*bufio.Reader)
 		defer buffers.Put(in)

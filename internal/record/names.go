@@ -28,7 +28,7 @@ type jsonName struct {
 // names are what the members are called in JSON. Like tags, they stay.
 var names = [tagEnd]jsonName{
 	tagSeq: {name: "seq"}, tagTime: {name: "time_ns", form: formSigned},
-	tagKind:   {name: "kind", form: formWord, words: wordsOf[tcp.Kind]()},
+	tagKind:   {name: "type", form: formWord, words: wordsOf[tcp.Kind]()},
 	tagCookie: {name: "cookie"}, tagNetns: {name: "netns"},
 	tagLocal: {name: "local", form: formEnd}, tagRemote: {name: "remote", form: formEnd},
 	tagOld:      {name: "old", form: formWord, words: wordsOf[tcp.State]()},
