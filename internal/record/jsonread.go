@@ -118,7 +118,7 @@ func (r *JSONReader) event(ev *tcp.Event, text []byte) bool {
 	var l jsonLine
 	err := json.Unmarshal(text, &l)
 	switch {
-	case err == nil && l.Event == nil && (l.Inferred || l.Kind == kindTrace):
+	case err == nil && l.Event == nil && (l.Inferred || l.follows()):
 		return false
 	case err == nil && l.Event != nil:
 		*ev = tcp.Event{}
@@ -132,6 +132,11 @@ func (r *JSONReader) event(ev *tcp.Event, text []byte) bool {
 	var cut *json.SyntaxError
 	r.hurt(int64(len(text)), errors.As(err, &cut) && int(cut.Offset) >= len(text) && r.ends())
 	return false
+}
+
+// follows reports a line that is no event's, but says what is made of some.
+func (l *jsonLine) follows() bool {
+	return l.Kind != "" && !slices.Contains(names[tagKind].words, l.Kind)
 }
 
 // ends reports whether nothing follows.

@@ -65,6 +65,16 @@ var names = [tagEnd]jsonName{
 	tagTick:    {name: "tick_ns", form: formSigned}, tagJiffies: {name: "jiffies"}, tagExpires: {name: "expires"},
 	tagExpects: {name: "expects"}, tagRFC1337: {name: "rfc1337", form: formTruth},
 	tagStarting: {name: "starting", form: formTruth},
+
+	tagKnown: {name: "known", form: formTruth}, tagKnownID: {name: "id"}, tagKnownPeer: {name: "peer"},
+	tagKnownBefore: {name: "before"}, tagKnownSuitor: {name: "suitor"}, tagKnownNumber: {name: "number"},
+	tagKnownRole: {name: "role"}, tagKnownWhy: {name: "why"}, tagKnownMarks: {name: "marks"},
+	tagKnownSince: {name: "since"}, tagKnownOpened: {name: "opened"}, tagKnownClosed: {name: "closed"},
+	tagKnownLast: {name: "last"}, tagKnownDue: {name: "due"}, tagKnownArmed: {name: "armed"},
+	tagKnownUndo: {name: "undo"}, tagKnownUndone: {name: "undone"}, tagKnownStamp: {name: "stamp"},
+	tagKnownOutEnd: {name: "out_end"}, tagKnownInEnd: {name: "in_end"}, tagKnownSent: {name: "sent"},
+	tagOpenerPID: {name: "opener_pid"}, tagOpenerTID: {name: "opener_tid"}, tagOpenerComm: {name: "opener_comm", form: formText},
+	tagAliasLocal: {name: "wire_local", form: formEnd}, tagAliasRemote: {name: "wire_remote", form: formEnd},
 }
 
 // wordsOf are the names of the values of a type, up to the last that has one.
