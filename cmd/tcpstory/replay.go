@@ -232,6 +232,8 @@ func (r *replaySource) wants(ev *tcp.Event) bool {
 	switch ev.Kind {
 	case tcp.KindNone, tcp.KindGap:
 		return true
+	case tcp.KindKnown:
+		return r.inodes == nil || ev.Netns == 0 || r.inodes[ev.Netns]
 	case tcp.KindPlace:
 		if r.inodes != nil && ev.Netns != 0 && ev.Place != nil && slices.Contains(r.names, ev.Place.Name) {
 			r.inodes[ev.Netns] = true

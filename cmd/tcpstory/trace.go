@@ -256,7 +256,14 @@ func (s *story) findOwners(from source, now int64) error {
 // underWay is how old the last events can be that are not in the ring yet.
 const underWay = 2 * time.Millisecond
 
-func (s *story) tell(ev *tcp.Event) error { return s.ends(s.table.Tell(ev, s.out.write), ev.Time) }
+func (s *story) tell(ev *tcp.Event) error {
+	if s.out.record != nil {
+		if err := s.out.record.rotate(ev.Time); err != nil {
+			return err
+		}
+	}
+	return s.ends(s.table.Tell(ev, s.out.write), ev.Time)
+}
 
 // ends is for an error in telling what had happened by a certain time. Where -c's
 // count is reached by what was inferred, that time is kept: the event is not.
