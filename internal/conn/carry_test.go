@@ -1,4 +1,4 @@
-package conn
+package conn_test
 
 import (
 	"bytes"
@@ -8,12 +8,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tcpstory/internal/conn"
 	"tcpstory/internal/conn/conntest"
 	"tcpstory/internal/tcp"
 )
 
 // line is all that a view can see of a step.
-func line(s *Step) string {
+func line(s *conn.Step) string {
 	flat := *s
 	flat.Event, flat.Conn = nil, nil
 	text := fmt.Sprintf("%v %d %v", s.Event.Kind, s.Event.Time, flat)
@@ -26,7 +27,7 @@ func line(s *Step) string {
 
 // telling is what a table tells, event by event.
 type telling struct {
-	table *Table
+	table *conn.Table
 	lines []string
 }
 
@@ -37,7 +38,7 @@ func (l *telling) tell(t *testing.T, ev *tcp.Event) {
 	}
 }
 
-func (l *telling) take(s *Step) error {
+func (l *telling) take(s *conn.Step) error {
 	if s.Selected {
 		l.lines = append(l.lines, line(s))
 	}
@@ -46,10 +47,10 @@ func (l *telling) take(s *Step) error {
 
 // carriesOver tells events, the later ones to a table that another has told what
 // went before, whichever event these begin with.
-func carriesOver(t *testing.T, opt Options, events []*tcp.Event) {
+func carriesOver(t *testing.T, opt conn.Options, events []*tcp.Event) {
 	t.Helper()
 	end := events[len(events)-1].Time + int64(10*time.Minute)
-	whole := &telling{table: New(opt)}
+	whole := &telling{table: conn.New(opt)}
 	var from []int // lines told before each event
 	for _, ev := range events {
 		from = append(from, len(whole.lines))
@@ -59,11 +60,11 @@ func carriesOver(t *testing.T, opt Options, events []*tcp.Event) {
 		t.Fatal(err)
 	}
 	for cut := range events {
-		first := &telling{table: New(opt)}
+		first := &telling{table: conn.New(opt)}
 		for _, ev := range events[:cut] {
 			first.tell(t, ev)
 		}
-		second := &telling{table: New(opt)}
+		second := &telling{table: conn.New(opt)}
 		if err := first.table.Carry(func(ev *tcp.Event) error { second.tell(t, ev); return nil }); err != nil {
 			t.Fatal(err)
 		}
@@ -98,8 +99,8 @@ func TestCarry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for i, hosts := range ends {
 				events := tell(hosts(uint16(40000 + i))).Events
-				carriesOver(t, Options{}, events)
-				carriesOver(t, Options{TellOlder: true, Whose: func(c *Conn) bool { return bytes.Equal(c.Task.Name(), []byte("nc")) }}, events)
+				carriesOver(t, conn.Options{}, events)
+				carriesOver(t, conn.Options{TellOlder: true, Whose: func(c *conn.Conn) bool { return bytes.Equal(c.Task.Name(), []byte("nc")) }}, events)
 			}
 		})
 	}
