@@ -15,13 +15,22 @@ import (
 // output is where the story goes: one sink, and the counts for the end.
 type output struct {
 	sink    render.Sink
-	record  *recorder // nil: nothing is recorded
-	steps   uint64    // of any kind so far
+	record  keeper // nil: nothing is recorded
+	steps   uint64 // of any kind so far
 	warn    func(string, ...any)
 	begins  func() // called before the first step is shown; nil: nobody cares
 	summary render.Summary
 	limit   int // -c: packets, or events where there are none
 	packets bool
+}
+
+// keeper is a recorder: into a file, or into memory until something happens.
+type keeper interface {
+	starts(*conn.Table) // it is told of the table before the first step
+	write(*conn.Step) error
+	pause(now int64) error // something was given out though nothing came
+	flush() error          // a lull
+	close() error
 }
 
 func newOutput(e *env, o *options, link tcp.LinkType) (*output, error) {
