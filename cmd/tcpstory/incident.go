@@ -187,21 +187,18 @@ func (in *incident) tellStanding() error {
 }
 
 // tellSocket writes a socket as one that existed; c, if it is known, tells who had
-// opened it, and what its place is called.
+// opened it, and what its place is called. In one event, since an owner of its own
+// would be news.
 func (in *incident) tellSocket(at int64, same *tcp.Event, c *conn.Conn) error {
 	same.Kind, same.Time = tcp.KindSocket, at
-	events := []tcp.Event{*same}
+	var events []tcp.Event
 	if c != nil {
 		events = places(c)
-		events = append(events, *same)
-		if c.Opener.Known() {
-			same.Kind, same.Task = tcp.KindOwner, c.Opener
-			if c.Opener == c.Task {
-				same.Via = c.Via
-			}
-			events = append(events, *same)
+		if same.Task = c.Opener; c.Opener == c.Task {
+			same.Via = c.Via
 		}
 	}
+	events = append(events, *same)
 	for i := range events {
 		events[i].Time = at
 		if err := in.take(&events[i]); err != nil {

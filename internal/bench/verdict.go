@@ -41,10 +41,11 @@ var limits = []struct {
 	{Story, DumpLines, cpuSpent, 0.25, false},
 	{Story, DumpLines, cpuSpent, 0.25, true},
 	{StoryRecord, DumpFile, loadAdded, 1, false},
+	{StoryFlight, DumpFile, loadAdded, 1. / 3, false},
 }
 
 // storyTools are ours: what must lose nothing and start soon.
-var storyTools = []string{StoryStates, Story, StoryPackets, StoryRecord}
+var storyTools = []string{StoryStates, Story, StoryPackets, StoryRecord, StoryFlight}
 
 // firstEventLimit is the time from exec to the first event, ms.
 const firstEventLimit = 300
