@@ -85,7 +85,7 @@ func (r *Report) compare(i int) []Verdict {
 	q := quotientOf(ours, theirs)
 	return []Verdict{{
 		Pass: their > 0 && our <= l.atMost*their,
-		Text: fmt.Sprintf("%s, %s: %s %.2f µs, %s %.2f µs: ×%s, at most ×%g",
+		Text: fmt.Sprintf("%s, %s: %s %.2f µs, %s %.2f µs: ×%s, at most ×%.3g",
 			l.what, pace, r.title(l.tool), our, r.title(l.with), their, q.with("%.3f"), l.atMost),
 	}}
 }

@@ -116,7 +116,7 @@ func (w *Watch) retransmits(s *conn.Step) bool {
 }
 
 func (w *Watch) matches(s *conn.Step) bool {
-	return s.Event.Kind == tcp.KindPacket && w.Match != nil && s.Event.Packet.Asked && w.Match(&s.Event.Packet)
+	return s.Event.Kind == tcp.KindPacket && w.Match != nil && w.Match(&s.Event.Packet)
 }
 
 // lookInterval is how often stuck sockets are looked for.
