@@ -202,6 +202,10 @@ func (f *flightRecorder) note(i *incident, err error) {
 	if info, statErr := os.Stat(i.name); statErr == nil {
 		size = info.Size()
 	}
+	if size == 0 && os.Remove(i.name) == nil { // not a block of it found room
+		f.fail(err)
+		return
+	}
 	f.shelf.put(i.name, size)
 	f.wrote++
 	switch err {

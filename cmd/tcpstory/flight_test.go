@@ -31,6 +31,7 @@ func TestTriggers(t *testing.T) {
 		{"reset", "reset-unread", nil},
 		{"retransmits=1", "retransmit", nil},
 		{"match", "close-client-first", []string{"--match", "tcp[tcpflags] & tcp-push != 0"}},
+		{"match", "icmp-unreachable", []string{"--match", "icmp[0] = 3"}},
 	} {
 		why, _, _ := strings.Cut(c.trigger, "=")
 		played[why] = true

@@ -34,15 +34,15 @@ func (o *flightOptions) flies() bool { return o.past != "" }
 const leastPast = 1 << 20
 
 func (o *flightOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.past, "ring", "", "keep the last `SIZE` (64m) of events in memory, and write a file into the directory -w, or one whose name begins so, when something happens")
-	f.StringSliceVar(&o.on, "on", nil, "with --ring: what makes it write, of `TRIGGER[=LIMIT]` below (all; repeatable)")
-	f.StringVar(&o.match, "match", "", "with --ring: a packet that matches the second `EXPRESSION` makes it write, too")
-	f.BoolVar(&o.window, "all", false, "with --ring: write everything, not only the connection's whole story")
-	f.DurationVar(&o.before, "before", 30*time.Second, "with --ring: from `TIME` before (with --all, and for SIGUSR1)")
-	f.DurationVar(&o.after, "after", 5*time.Second, "with --ring: until `TIME` after")
-	f.IntVar(&o.rate, "incidents", 10, "with --ring: at most `N` files a minute; the others are counted")
-	f.StringVar(&o.keep, "keep", "1g", "with --ring: files of at most `SIZE` together; the oldest go")
-	f.IntVar(&o.keepFiles, "keep-files", 1000, "with --ring: at most `N` files; the oldest go")
+	f.StringVar(&o.past, "ring", "", "flight recorder: keep the last `SIZE` (64m, say) in memory; -w is a directory, or how names begin")
+	f.StringSliceVar(&o.on, "on", nil, "with --ring: write on `TRIGGER` or TRIGGER=LIMIT, of those below (all; repeatable)")
+	f.StringVar(&o.match, "match", "", "with --ring: write when a packet matches this second `EXPR`, too")
+	f.BoolVar(&o.window, "all", false, "with --ring: write everything of that time, not the one connection's whole story")
+	f.DurationVar(&o.before, "before", 30*time.Second, "with --ring: that time begins `TIME` (30s) before it happens")
+	f.DurationVar(&o.after, "after", 5*time.Second, "with --ring: a file ends `TIME` (5s) after it has happened")
+	f.IntVar(&o.rate, "incidents", 10, "with --ring: at most `N` (10) files a minute; what is left out is counted")
+	f.StringVar(&o.keep, "keep", "1g", "with --ring: at most `SIZE` (1g) of files; the oldest go")
+	f.IntVar(&o.keepFiles, "keep-files", 1000, "with --ring: at most `N` (1000) files; the oldest go")
 }
 
 // triggerHelp lists what --on knows.
@@ -76,7 +76,8 @@ func (o *options) checkFlight(c *faults, f *pflag.FlagSet) {
 	o.chosen, err = flight.Choose(o.on)
 	c.when(err != nil, "%v", err)
 	c.when(f.Changed("on") && o.chosen != nil && len(o.on) == 0, "--on: nothing is named")
-	c.when(err == nil && explicit(o.on, flight.Match) && o.match == "", "--on match needs --match EXPRESSION")
+	c.when(err == nil && explicit(o.on, flight.Match) && o.match == "", "--on match needs --match EXPR")
+	c.when(o.noStates && o.match == "", "--ring waits for the kernel's events: --no-states leaves none (but --match EXPR)")
 	c.when(o.before < 0 || o.after < 0, "--before and --after: want a time, as 30s")
 	c.when(o.rate < 1, "--incidents %d: want 1 or more", o.rate)
 	c.when(o.keepFiles < 1, "--keep-files %d: want 1 or more", o.keepFiles)
