@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -31,6 +32,11 @@ func TestFlightLate(t *testing.T) {
 	defer k.server.Close()
 	stop := traffic(noise)
 	most := steady(t, p, idle)
+	for _, c := range []*net.TCPConn{k.client, k.server} {
+		if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	k.sends(k.client, k.server, text(100))
 	if _, err := r.server.Break(lab.Rule{Hook: lab.Input, ToPort: 7330}); err != nil {
 		t.Fatal(err)

@@ -79,7 +79,7 @@ func recordTool() *Tool {
 // flightTool is the flight recorder, to which nothing happens: what it tells is what
 // it has kept for a while.
 func flightTool() *Tool {
-	t := storyTool(StoryFlight, "record", "--ring", "64m", "-w", "/dev/shm/tcpstory-bench", "-s", "128")
+	t := storyTool(StoryFlight, "record", "--ring", "64m", "-w", "/dev/shm/tcpstory-bench", "--keep-files", "1", "-s", "128")
 	t.binary, t.account = true, accountRecord
 	return t
 }
