@@ -100,10 +100,20 @@ func fits(t *testing.T, text string, columns, lines int) {
 func TestList(t *testing.T) {
 	_, stdout, _ := try(tcplab(t, "list"))
 	fits(t, stdout, 80, 1000)
-	for _, s := range lab.Scenarios() {
+	for _, s := range lab.Cases() {
 		if !strings.Contains(stdout, s.Name) || !strings.Contains(stdout, s.About) {
 			t.Errorf("%s is not listed", s.Name)
 		}
+	}
+}
+
+// TestListVerdicts: what is to be said of each, and by whom, within 80 columns.
+func TestListVerdicts(t *testing.T) {
+	_, stdout, _ := try(tcplab(t, "list", "--verdicts"))
+	fits(t, stdout, 80, 1000)
+	row := regexp.MustCompile(`accept-queue-full +│ client +│ syn-unanswered +│ on-the-way +│\n.* server +│ accept-queue-full +│ application`)
+	if !row.MatchString(stdout) {
+		t.Errorf("the full accept queue is missing:\n%s", stdout)
 	}
 }
 

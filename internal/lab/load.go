@@ -37,6 +37,10 @@ type LoadOptions struct {
 	Steer    bool          // receive packet steering over all CPUs, on every device concerned
 	// Server is the other end's host; nil: both ends are on the loopback device.
 	Server *Host
+	Port   uint16 // the listeners'; 0: one of the kernel's choice for each worker
+	// OneSource: all come from the client's own address, so that what is left in
+	// TIME_WAIT uses its ports up. Needs Server.
+	OneSource bool
 }
 
 // LoadResult is what a load did.
@@ -103,6 +107,9 @@ func (o LoadOptions) prepare(h *Host) (loadOrder, error) {
 	order := loadOrder{LoadOptions: o, Route: loopbackRoutes[o.Family]}
 	if o.Server != nil {
 		order.Route = h.loadRouteTo(o.Server, o.Family)
+		if o.OneSource {
+			order.Route = loadRoute{Server: o.Server.Addr(o.Family), Sources: prefixOf(h.Addr(o.Family)), local: true}
+		}
 		order.ServerPath = o.Server.Path()
 	}
 	order.Server = nil

@@ -120,7 +120,7 @@ func newWorker(o loadOrder, i int) (*worker, error) {
 		w.interval = time.Second * time.Duration(o.Workers) / time.Duration(o.Rate)
 	}
 	listen := func() (err error) {
-		w.listener, w.server, err = listenAny(o.Route.Server)
+		w.listener, w.server, err = listenAt(netip.AddrPortFrom(o.Route.Server, o.Port))
 		return err
 	}
 	if o.ServerPath == "" {
@@ -144,13 +144,13 @@ func visitPath(path string, f func() error) error {
 	})
 }
 
-// listenAny listens on an address at a port of the kernel's choice.
-func listenAny(addr netip.Addr) (int, unix.Sockaddr, error) {
-	fd, err := plainSocket(addr)
+// listenAt listens on an address; port 0 is one of the kernel's choice.
+func listenAt(addr netip.AddrPort) (int, unix.Sockaddr, error) {
+	fd, err := plainSocket(addr.Addr())
 	if err != nil {
 		return -1, nil, fmt.Errorf("make a listener: %w", err)
 	}
-	if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(addr, 0))); err != nil {
+	if err := unix.Bind(fd, sockaddr(addr)); err != nil {
 		return -1, nil, fmt.Errorf("bind a listener to %s: %w", addr, err)
 	}
 	if err := unix.Listen(fd, 128); err != nil {
