@@ -32,6 +32,7 @@ type LoadOptions struct {
 	Rate     int           // connections per second, of all workers; 0: as many as possible
 	Bytes    int           // each way
 	Close    CloseKind     // "" is CloseFIN
+	Shapes   []Shape       // healthy lives of many kinds, in turn; Close is not looked at then
 	Family   Family        // 0 is IPv4
 	Workers  int           // threads, each with a listener of its own; 0 is 1
 	Steer    bool          // receive packet steering over all CPUs, on every device concerned
@@ -103,6 +104,11 @@ func (o LoadOptions) prepare(h *Host) (loadOrder, error) {
 	o.Workers = max(o.Workers, 1)
 	if o.Duration <= 0 && o.Conns == 0 {
 		return loadOrder{}, fmt.Errorf("run a load: give a duration or a number of connections")
+	}
+	for _, s := range o.Shapes {
+		if shapes[s] == nil {
+			return loadOrder{}, fmt.Errorf("run a load: there is no shape %q", s)
+		}
 	}
 	order := loadOrder{LoadOptions: o, Route: loopbackRoutes[o.Family]}
 	if o.Server != nil {

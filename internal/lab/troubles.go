@@ -92,10 +92,11 @@ var losing = []Scenario{
 	{
 		Name: "retransmit", Port: 7716, act: retransmit,
 		About: "a segment is lost twice: time-outs (RTO)",
-		Verdicts: Verdicts{ // two time-outs are neither here nor there
-			Client: perhaps("loss-timeouts", OnTheWay),
+		Verdicts: Verdicts{
+			Client: counted("loss-timeouts", OnTheWay, "timeouts", 2),
 			Server: perhaps("dropped-locally", AfterTheWire),
-			Both:   then(perhaps("loss-timeouts", AfterTheWire), perhaps("dropped-locally", AfterTheWire)),
+			Both: then(counted("loss-timeouts", AfterTheWire, "timeouts", 2),
+				perhaps("dropped-locally", AfterTheWire)),
 		},
 		Story: Story{
 			Client: clientOpens.then(closesFirst...), Server: serverOpens.then(closesLast...), Listener: true,
