@@ -15,7 +15,7 @@ const timesVar = "TCPLAB_TIMES"
 // crowded are cases with connections besides the one that they are about, whose
 // transitions the tracer cannot tell apart by port.
 var crowded = map[string]bool{
-	"accept-queue-full": true, "syn-queue-full": true, "syn-cookies": true, "cookie-queue-full": true,
+	"accept-queue-full": true, "accept-queue-late": true, "syn-queue-full": true, "syn-cookies": true, "cookie-queue-full": true,
 	"time-wait-pile": true, "no-free-port": true, "no-route": true, "route-prohibited": true,
 }
 

@@ -9,7 +9,7 @@ import (
 // lossy are the cases of segments that are lost on the way.
 var lossy = []Scenario{
 	{
-		Name: "loss", Port: 7744, Topology: Routed, act: loss,
+		Name: "loss", Port: 7766, Topology: Routed, act: loss,
 		About: "one segment in nine is lost: fast retransmits",
 		Story: timelyStory(),
 		Verdicts: Verdicts{
