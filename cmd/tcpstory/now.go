@@ -21,6 +21,9 @@ func now(ctx context.Context, e *env) error {
 	case o.version:
 		return version(ctx, e)
 	}
+	if o.read != "" {
+		return untilInterrupted(ctx, func() error { return nowRecorded(ctx, e, o) })
+	}
 	look, err := newLooker(e, o)
 	if err != nil {
 		return err

@@ -42,6 +42,7 @@ func (o *nowOptions) flags() *pflag.FlagSet {
 	f.StringSliceVarP(&o.count, "count", "c", nil, "how many, by `GROUP` (repeatable): "+strings.Join(render.SocketGroupNames(), ", "))
 	f.StringVar(&o.watch, "watch", "", "again and again, every `SECONDS` ("+watchEvery+")")
 	f.Lookup("watch").NoOptDefVal = watchEvery
+	f.StringVarP(&o.read, "read", "r", "", "those that stood at the end of `FILE`, a recording (- standard input)")
 	f.BoolVarP(&o.wide, "wide", "w", false, "all columns, however wide the terminal")
 	f.BoolVar(&o.csv, "csv", false, "comma-separated values")
 	f.BoolVar(&o.json, "json", false, "one JSON object a line")
@@ -60,6 +61,7 @@ func parseNow(args []string) (*nowOptions, *pflag.FlagSet, error) {
 	var c faults
 	o.checkChoices(f, c.when)
 	c.when(o.csv && o.json, "--csv and --json: choose one")
+	c.when(o.watch != "" && o.read != "", "-r reads a recording, which does not change: --watch has nothing to wait for")
 	o.checkWatch(&c)
 	o.checkStates(&c, f)
 	o.checkGroups(&c, f)

@@ -162,7 +162,7 @@ func timerCell(s *tcp.Socket) string {
 }
 
 // ageMarks say how certain an age is: "~" is inferred, ">" at least.
-var ageMarks = [...]string{tcp.AgeAtLeast: ">", tcp.AgeSetting: "~", tcp.AgeRecorded: ""}
+var ageMarks = [...]string{tcp.AgeAtLeast: ">", tcp.AgeInferred: "~", tcp.AgeRecorded: ""}
 
 func ageCell(s *tcp.Socket) string {
 	if s.AgeKnown == tcp.AgeUnknown {

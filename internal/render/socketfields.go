@@ -25,7 +25,7 @@ var SocketFields = []SocketField{
 	{"state", "string", "the kernel's state; NEW_SYN_RECV is a half-open connection, BOUND_INACTIVE (6.8) a socket that is bound and not connected", func(s *tcp.Socket) any { return s.State.String() }},
 	{"minisock", "boolean", "a timewait minisock stands for the socket: TIME_WAIT, or an orphan's FIN_WAIT2", func(s *tcp.Socket) any { return when(s.Minisock) }},
 	{"age_us", "number", "microseconds in the state, as far as that is known", func(s *tcp.Socket) any { return told(s.AgeKnown != tcp.AgeUnknown, s.Age) }},
-	{"age_from", "string", "how that is known: timer (which began with the state, or was started again by a segment), at least (the timer is over), setting (inferred: from the timer and what it is set to as a rule), recorded", func(s *tcp.Socket) any { return told(s.AgeKnown != tcp.AgeUnknown, s.AgeKnown.String()) }},
+	{"age_from", "string", "how that is known: timer (which began with the state, or was started again by a segment), at least (the timer is over), inferred (from the timer and what it is set to as a rule, or from what was recorded), recorded (the transition was)", func(s *tcp.Socket) any { return told(s.AgeKnown != tcp.AgeUnknown, s.AgeKnown.String()) }},
 	{"local_addr", "string", "this end's address", func(s *tcp.Socket) any { return address(s.Flow.Local) }},
 	{"local_port", "integer", "its port", func(s *tcp.Socket) any { return known(s.Flow.Local.Port()) }},
 	{"remote_addr", "string", "the other end's address; a listener has none", func(s *tcp.Socket) any { return told(s.Flow.Remote.Port() != 0, address(s.Flow.Remote)) }},

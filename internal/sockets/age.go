@@ -40,9 +40,9 @@ func (set settings) age(s *tcp.Socket) {
 	case s.Minisock && s.State == tcp.TimeWait:
 		runs(s, timeWait, tcp.AgeTimer)
 	case s.Minisock && s.State == tcp.FinWait2 && set.finTimeout > 0:
-		runs(s, set.finTimeout, tcp.AgeSetting)
+		runs(s, set.finTimeout, tcp.AgeInferred)
 	case s.State == tcp.NewSynRecv && s.Tries == 0:
-		runs(s, firstSynAck, tcp.AgeSetting)
+		runs(s, firstSynAck, tcp.AgeInferred)
 	}
 }
 

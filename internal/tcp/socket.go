@@ -66,11 +66,11 @@ const (
 	AgeUnknown  AgeGround = iota
 	AgeTimer              // by the state's timer, which began with it or was started again
 	AgeAtLeast            // the timer has expired: at least so long
-	AgeSetting            // by the timer, taken to have begun at what the namespace is set to: inferred
+	AgeInferred           // by the timer, taken to have begun at what it is set to as a rule; or by what was recorded around it
 	AgeRecorded           // the transition was recorded
 )
 
-var ageNames = [...]string{"unknown", "timer", "at least", "setting", "recorded"}
+var ageNames = [...]string{"unknown", "timer", "at least", "inferred", "recorded"}
 
 // String returns the stable name that JSON output and the docs use.
 func (g AgeGround) String() string {
