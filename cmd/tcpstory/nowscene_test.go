@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"tcpstory/internal/lab"
+	"tcpstory/internal/tcp"
 )
 
 // theatre is scenarios that all stand still at once, each in a laboratory of its own.
@@ -75,4 +78,53 @@ func (th *theatre) netns() string {
 		names = append(names, h.NetnsName())
 	}
 	return "--netns=" + strings.Join(names, ",")
+}
+
+// begin adds a laboratory in which connections over both families stand in SYN_SENT,
+// and half open, as long as the kernel keeps them.
+func (th *theatre) begin(t *testing.T) {
+	t.Helper()
+	const nobody, unheard = 7391, 7392
+	l := newLab(t, lab.Options{})
+	th.labs = append(th.labs, l)
+	client, server := l.Host(lab.Client), l.Host(lab.Server)
+	breaks(t, server, lab.Rule{Hook: lab.Input, ToPort: nobody})
+	breaks(t, client, lab.Rule{Hook: lab.Input, FromPort: unheard})
+	caller, listener := peer(t, client, "caller"), peer(t, server, "listener")
+	for _, f := range lab.Families {
+		at := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(server.Addr(f), port) }
+		mustDo(t, listener.Listen(t.Context(), "listener"+f.String(), at(unheard)))
+		for _, port := range []uint16{nobody, unheard} {
+			_, err := caller.Connect(t.Context(), fmt.Sprint(f, port), at(port), lab.Option{})
+			mustDo(t, err)
+		}
+		eventually(t, "a half-open connection", func() bool {
+			list, err := server.Sockets(f)
+			mustDo(t, err)
+			return slices.ContainsFunc(list, func(s lab.Socket) bool { return s.State == tcp.SynRecv })
+		})
+	}
+}
+
+// peer starts a process that makes sockets as it is told, and ends with the test.
+func peer(t *testing.T, h *lab.Host, name string) *lab.Peer {
+	t.Helper()
+	p, err := h.Start(name)
+	mustDo(t, err)
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+func breaks(t *testing.T, h *lab.Host, rule lab.Rule) {
+	t.Helper()
+	f, err := h.Break(rule)
+	mustDo(t, err)
+	t.Cleanup(func() { f.Lift() })
+}
+
+func mustDo(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

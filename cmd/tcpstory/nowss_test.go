@@ -241,7 +241,8 @@ func sameSocket(t *testing.T, h *lab.Host, m map[string]any, before, after ssSoc
 // TestNowIsSs: in many namespaces, with sockets in all states and of both families,
 // what now shows is what ss shows, less what moves.
 func TestNowIsSs(t *testing.T) {
-	th := standStill(t, standing...)
+	th := standStill(t, slices.DeleteFunc(slices.Clone(standing), func(name string) bool { return strings.HasPrefix(name, "syn-") })...)
+	th.begin(t) // for longer than the scenarios of that name
 	states := agreesWithSS(t, th.hosts(), func() []map[string]any { return nowOf(t, th.netns()) })
 	for _, want := range []string{
 		"LISTEN", "SYN_SENT", "NEW_SYN_RECV", "ESTABLISHED", "FIN_WAIT1", "FIN_WAIT2", "CLOSE_WAIT", "LAST_ACK", "CLOSING", "TIME_WAIT",
