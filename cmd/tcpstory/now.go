@@ -39,7 +39,7 @@ func now(ctx context.Context, e *env) error {
 	for _, note := range view.notes {
 		e.say("%s", note)
 	}
-	return o.show(e, view)
+	return o.show(e, view, false)
 }
 
 // snapshot is what now shows: sockets of one moment, in their order.
@@ -49,16 +49,23 @@ type snapshot struct {
 	notes []string // what may be missing
 }
 
-// show writes one snapshot.
-func (o *nowOptions) show(e *env, v *snapshot) error {
-	text, err := o.text(v, o.width(e), e.coloured())
-	if err != nil {
-		return err
+// show writes one snapshot; again: after another.
+func (o *nowOptions) show(e *env, v *snapshot, again bool) error {
+	form := o.form(o.width(e), e)
+	form.Headless = again
+	return v.WriteTo(render.NewWriter(e.stdout, "standard output", false), form)
+}
+
+// form is how the command line asks for a snapshot.
+func (o *nowOptions) form(width int, e *env) render.SocketForm {
+	f := render.SocketForm{Width: width, Color: e.coloured(), Groups: o.groups}
+	switch {
+	case o.json:
+		f.Kind = render.FormJSON
+	case o.csv:
+		f.Kind = render.FormCSV
 	}
-	if _, err := e.stdout.Write(text); err != nil {
-		return fmt.Errorf("write to standard output: %w", err)
-	}
-	return nil
+	return f
 }
 
 // width is what a table has to fit; 0: nothing.
@@ -67,16 +74,4 @@ func (o *nowOptions) width(e *env) int {
 		return 0
 	}
 	return terminalWidth(e)
-}
-
-// text is a snapshot in the form that the command line asks for.
-func (o *nowOptions) text(v *snapshot, width int, color bool) ([]byte, error) {
-	form := render.SocketForm{Width: width, Color: color, Groups: o.groups}
-	switch {
-	case o.json:
-		form.Kind = render.FormJSON
-	case o.csv:
-		form.Kind = render.FormCSV
-	}
-	return v.Append(nil, form)
 }

@@ -157,10 +157,10 @@ func (o *nowOptions) mask(all uint32) uint32 {
 }
 
 // describe is the line above a look of --watch.
-func (o *nowOptions) describe(at time.Time, shown, all int) string {
-	what := fmt.Sprintf("%d TCP sockets", all)
-	if shown != all {
-		what = fmt.Sprintf("%d of %d TCP sockets", shown, all)
+func (o *nowOptions) describe(v *snapshot) string {
+	what := fmt.Sprintf("%d TCP sockets", len(v.Sockets))
+	if len(v.Sockets) != v.all {
+		what = fmt.Sprintf("%d of %d TCP sockets", len(v.Sockets), v.all)
 	}
-	return at.Format("2006-01-02 15:04:05.000") + "  " + what
+	return v.Time.Format("2006-01-02 15:04:05.000") + "  " + what
 }

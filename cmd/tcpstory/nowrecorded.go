@@ -49,7 +49,7 @@ func nowRecorded(ctx context.Context, e *env, o *nowOptions) error {
 	if err := s.table.Infer(h.last, s.out.write); err != nil {
 		return err
 	}
-	if err := o.show(e, h.end(s.table, o, could)); err != nil {
+	if err := o.show(e, h.end(s.table, o, could), false); err != nil {
 		return err
 	}
 	return from.harm(e, o.read)

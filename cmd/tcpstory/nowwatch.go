@@ -1,12 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -55,9 +54,14 @@ func (o *nowOptions) sayOnce(e *env, v *snapshot, said map[string]bool) {
 	}
 }
 
-// plainWatch writes one look after the other.
+// plainWatch writes one look after the other; a table stands under its time.
 func plainWatch(e *env, o *nowOptions, v *snapshot, first bool) error {
-	return o.show(e, v)
+	if !o.csv && !o.json {
+		if _, err := fmt.Fprintf(e.stdout, "%s\n", o.describe(v)); err != nil {
+			return fmt.Errorf("write to standard output: %w", err)
+		}
+	}
+	return o.show(e, v, !first)
 }
 
 // screen is a terminal that is drawn over again and again.
@@ -80,33 +84,38 @@ func newScreen(e *env) *screen {
 func (s *screen) close() { fmt.Fprint(s.out, ownScreen) }
 
 // show draws over what is there, in one write and without erasing first: nothing
-// flickers.
+// flickers. What has no room is counted.
 func (s *screen) show(e *env, o *nowOptions, v *snapshot, _ bool) error {
 	width, height, err := term.GetSize(int(s.out.Fd()))
 	if err != nil || width <= 0 || height <= 0 {
-		width, height = defaultWidth, 24
+		width, height = defaultWidth, defaultHeight
 	}
-	text, err := o.text(v, width, e.coloured())
+	all := len(v.Sockets)
+	title := o.describe(v)
+	if len(o.groups) == 0 && all > height { // what will not be seen need not be made
+		v.Sockets = v.Sockets[:height]
+	}
+	text, err := v.Append(nil, o.form(width, e))
 	if err != nil {
 		return err
 	}
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	if room := max(height-1, 0); len(lines) > room {
+		lines = lines[:room]
+		title += ", not all of them in view"
+	}
 	frame := []byte(home)
-	frame = append(frame, o.describe(v.Time, len(v.Sockets), v.all)...)
-	lines := bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n"))
-	more := 0
-	if len(lines) > height-1 {
-		more = len(lines) - (height - 2)
-		lines = lines[:max(height-2, 0)]
+	for i, line := range append([]string{title}, lines...) {
+		if i > 0 {
+			frame = append(frame, "\r\n"...)
+		}
+		frame = append(append(frame, line...), toLineEnd...)
 	}
-	for _, line := range lines {
-		frame = append(append(append(frame, toLineEnd...), "\r\n"...), line...)
-	}
-	if more > 0 {
-		frame = fmt.Appendf(frame, "%s\r\n… %d more lines", toLineEnd, more)
-	}
-	frame = append(append(frame, toLineEnd...), toScreenEnd...)
-	if _, err := s.out.Write(frame); err != nil {
-		return errors.Join(err)
+	if _, err := s.out.Write(append(frame, toScreenEnd...)); err != nil {
+		return fmt.Errorf("write to standard output: %w", err)
 	}
 	return nil
 }
+
+// defaultHeight is a terminal's that does not tell.
+const defaultHeight = 24

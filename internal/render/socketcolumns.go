@@ -13,8 +13,9 @@ import (
 type socketColumn struct {
 	title string
 	right bool
-	cell  func(*tcp.Socket) string // "-": there is no such thing; "?": unknown
-	idle  func(string) bool        // a cell that is worth no column
+	cell  func(*tcp.Socket) string      // "-": there is no such thing; "?": unknown
+	idle  func(string) bool             // a cell that is worth no column
+	fit   func(*tcp.Socket, int) string // the cell in so many columns
 }
 
 // The columns that every table has. A listener's queue is how many connections
@@ -25,7 +26,7 @@ var (
 	columnSend    = socketColumn{title: "SEND-Q", right: true, cell: func(s *tcp.Socket) string { return queueCell(s, s.SendQ) }}
 	columnLocal   = socketColumn{title: "LOCAL", cell: func(s *tcp.Socket) string { return endCell(s.Flow.Local) }}
 	columnRemote  = socketColumn{title: "REMOTE", cell: remoteCell}
-	columnProcess = socketColumn{title: "PROCESS", cell: processCell}
+	columnProcess = socketColumn{title: "PROCESS", cell: processCell, fit: processIn}
 )
 
 // furtherColumns are those that are shown where there is room, the most wanted
@@ -37,8 +38,8 @@ var furtherColumns = []socketColumn{
 	{title: "DROPS", right: true, cell: fieldCell("drops"), idle: isZero},
 	{title: "RETR", right: true, cell: fieldCell("retransmits"), idle: isZero},
 	{title: "RTT", right: true, cell: infoTime(func(i *tcp.Info) time.Duration { return i.RTT }), idle: isNone},
-	{title: "SENT", right: true, cell: infoTime(func(i *tcp.Info) time.Duration { return i.LastSent }), idle: isNone},
-	{title: "RECVD", right: true, cell: infoTime(func(i *tcp.Info) time.Duration { return i.LastReceived }), idle: isNone},
+	{title: "IDLE-OUT", right: true, cell: infoTime(func(i *tcp.Info) time.Duration { return i.LastSent }), idle: isNone},
+	{title: "IDLE-IN", right: true, cell: infoTime(func(i *tcp.Info) time.Duration { return i.LastReceived }), idle: isNone},
 	{title: "BYTES-OUT", right: true, cell: fieldCell("bytes_acked"), idle: isNone},
 	{title: "BYTES-IN", right: true, cell: fieldCell("bytes_received"), idle: isNone},
 	{title: "CWND", right: true, cell: fieldCell("cwnd"), idle: isNone},
@@ -109,11 +110,31 @@ func remoteCell(s *tcp.Socket) string {
 	return endCell(s.Flow.Remote)
 }
 
-// mostNamed is how many processes of a socket are named.
-const mostNamed = 2
-
 // processCell names the processes that hold the socket, or why none does.
 func processCell(s *tcp.Socket) string {
+	const mostNamed = 2
+	return processes(s, mostNamed)
+}
+
+// processIn is processCell in so many columns: fewer names, and of the last one's at
+// least the number.
+func processIn(s *tcp.Socket, width int) string {
+	cell := processCell(s)
+	if len(cell) > width {
+		cell = processes(s, 1)
+	}
+	if len(cell) <= width {
+		return cell
+	}
+	slash := strings.LastIndexByte(cell, '/')
+	if room := width - (len(cell) - slash); slash >= 0 && room > 0 {
+		return cell[:room-1] + "~" + cell[slash:]
+	}
+	return cut(cell, width)
+}
+
+// processes names so many of those that hold the socket.
+func processes(s *tcp.Socket, most int) string {
 	switch u := s.Unheld(); {
 	case u == tcp.NoSocket:
 		return "-"
@@ -129,8 +150,8 @@ func processCell(s *tcp.Socket) string {
 		}
 		words = append(words, holderWord(&s.Holders[i]))
 	}
-	if more := len(words) - mostNamed; more > 0 {
-		words = append(words[:mostNamed], "+"+strconv.Itoa(more))
+	if more := len(words) - most; more > 0 {
+		words = append(words[:most], "+"+strconv.Itoa(more))
 	}
 	return strings.Join(words, " ")
 }

@@ -22,37 +22,55 @@ type TableOptions struct {
 // columnGap is what stands between two columns.
 const columnGap = 2
 
-// leastProcess is the room that a process's name needs at least, beside addresses.
-const leastProcess = 12
+// leastProcess is the room that a process's name has before other columns have any.
+const leastProcess = 20
 
 // AppendSockets appends the sockets as a table that fits the width: what every
 // table has, and of the rest as much as there is room for. Addresses are never
-// cut: where both ends have no room beside each other, the remote one stands below.
+// cut: where both ends have no room beside each other, a socket takes two lines.
 func AppendSockets(dst []byte, sockets []tcp.Socket, o TableOptions) ([]byte, error) {
 	columns := measured(sockets, columnState, columnRecv, columnSend, columnLocal, columnRemote, columnProcess)
-	last := &columns[len(columns)-1]
-	if o.Width > 0 && widthOf(columns)-last.width+min(last.width, leastProcess) > o.Width {
-		columns = measured(sockets, columnState, columnRecv, columnSend, columnEnds, columnProcess)
-		last = &columns[len(columns)-1]
-	}
+	process := len(columns) - 1
+	wanted := columns[process].width
 	if o.Width > 0 {
-		last.width = max(min(last.width, o.Width-widthOf(columns)+last.width), leastProcess)
+		columns[process].width = min(wanted, leastProcess)
+		if widthOf(columns) > o.Width {
+			columns, process = measured(sockets, columnStacked, columnRecv, columnSend, columnEnds), 0
+			wanted = columns[0].width
+			columns[0].width = min(wanted, max(o.Width-(widthOf(columns)-wanted), len(columnStacked.title)))
+		}
 	}
 	for _, c := range measured(sockets, furtherColumns...) {
 		if more := append(columns, c); !c.idle && (o.Width == 0 || widthOf(more) <= o.Width) {
 			columns = more
 		}
 	}
+	if o.Width > 0 {
+		p := &columns[process]
+		p.width = min(wanted, p.width+max(0, o.Width-widthOf(columns)))
+	}
+	fitted(sockets, &columns[process])
 	return appendTable(dst, columns, o)
 }
 
-// columnEnds holds both ends in two lines.
-var columnEnds = socketColumn{title: "LOCAL, REMOTE", cell: func(s *tcp.Socket) string {
-	if remote := remoteCell(s); remote != "*" {
-		return columnLocal.cell(s) + "\n" + remote
+// columnEnds and columnStacked hold two lines.
+var (
+	columnEnds = socketColumn{title: "LOCAL, REMOTE", cell: func(s *tcp.Socket) string {
+		return columnLocal.cell(s) + "\n" + columnRemote.cell(s)
+	}}
+	columnStacked = socketColumn{
+		title: "STATE, PROCESS",
+		cell:  func(s *tcp.Socket) string { return stateCell(s) + "\n" + processCell(s) },
+		fit:   func(s *tcp.Socket, width int) string { return stateCell(s) + "\n" + processIn(s, width) },
 	}
-	return columnLocal.cell(s)
-}}
+)
+
+// fitted makes the cells of a column anew that has got less room than it would take.
+func fitted(sockets []tcp.Socket, c *tableColumn) {
+	for i := range sockets {
+		c.cells[i] = c.fit(&sockets[i], c.width)
+	}
+}
 
 // tableColumn is a column with its cells.
 type tableColumn struct {
@@ -61,12 +79,13 @@ type tableColumn struct {
 	cells []string
 	width int
 	idle  bool // it says nothing
+	fit   func(*tcp.Socket, int) string
 }
 
 func measured(sockets []tcp.Socket, columns ...socketColumn) []tableColumn {
 	made := make([]tableColumn, len(columns))
 	for i, c := range columns {
-		m := tableColumn{title: c.title, right: c.right, cells: make([]string, len(sockets)), idle: c.idle != nil}
+		m := tableColumn{title: c.title, right: c.right, cells: make([]string, len(sockets)), idle: c.idle != nil, fit: c.fit}
 		for k := range sockets {
 			m.cells[k] = c.cell(&sockets[k])
 			m.idle = m.idle && c.idle(m.cells[k])
@@ -144,15 +163,15 @@ func tableRows(columns []tableColumn) [][]string {
 				rows[r][i] = columns[i].title
 				continue
 			}
-			rows[r][i] = cut(columns[i].cells[r-1], columns[i].width)
+			rows[r][i] = columns[i].cells[r-1]
 		}
 	}
 	return rows
 }
 
-// cut shortens a cell of one line.
+// cut shortens a cell.
 func cut(cell string, width int) string {
-	if len(cell) <= width || strings.Contains(cell, "\n") {
+	if len(cell) <= width {
 		return cell
 	}
 	return cell[:width-1] + "~"

@@ -2,6 +2,7 @@ package render
 
 import (
 	"cmp"
+	"errors"
 	"strconv"
 	"time"
 
@@ -35,33 +36,49 @@ type SocketForm struct {
 	Headless bool          // CSV goes on: its names have been written
 }
 
-// Append appends the view in that form.
+// WriteTo writes the view in that form, and flushes. What is no table goes out piece
+// by piece.
+func (v *SocketView) WriteTo(w *Writer, f SocketForm) error {
+	switch {
+	case len(f.Groups) > 0, f.Kind == FormTable:
+		text, err := v.Append(w.buf, f)
+		return errors.Join(err, w.commit(text), w.Flush())
+	case f.Kind == FormJSON:
+		v.writeJSON(w)
+	case f.Kind == FormCSV:
+		v.writeCSV(w, f.Headless)
+	}
+	return w.Flush()
+}
+
+// Append appends the view as a table, or what its groups count.
 func (v *SocketView) Append(dst []byte, f SocketForm) ([]byte, error) {
 	if len(f.Groups) > 0 {
 		return v.appendCounts(dst, f)
 	}
-	switch f.Kind {
-	case FormJSON:
-		j := SocketJSON{Time: v.Time}
-		for i := range v.Sockets {
-			dst = j.Append(dst, &v.Sockets[i])
-		}
-		for i := range v.Namespaces {
-			dst = j.AppendNamespace(dst, &v.Namespaces[i])
-		}
-		return dst, nil
-	case FormCSV:
-		c := SocketCSV{Time: v.Time}
-		if !f.Headless {
-			dst = c.AppendHeader(dst)
-		}
-		for i := range v.Sockets {
-			dst = c.Append(dst, &v.Sockets[i])
-		}
-		return dst, nil
-	}
 	dst, err := AppendSockets(dst, v.Sockets, TableOptions{Width: f.Width, Color: f.Color})
 	return v.appendRefused(dst), err
+}
+
+// The writer keeps its first error.
+func (v *SocketView) writeJSON(w *Writer) {
+	j := SocketJSON{Time: v.Time}
+	for i := range v.Sockets {
+		_ = w.commit(j.Append(w.buf, &v.Sockets[i]))
+	}
+	for i := range v.Namespaces {
+		_ = w.commit(j.AppendNamespace(w.buf, &v.Namespaces[i]))
+	}
+}
+
+func (v *SocketView) writeCSV(w *Writer, headless bool) {
+	c := SocketCSV{Time: v.Time}
+	if !headless {
+		_ = w.commit(c.AppendHeader(w.buf))
+	}
+	for i := range v.Sockets {
+		_ = w.commit(c.Append(w.buf, &v.Sockets[i]))
+	}
 }
 
 // appendRefused appends a line for each namespace whose listeners have turned

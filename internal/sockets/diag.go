@@ -81,8 +81,11 @@ func parse(s *tcp.Socket, b []byte) {
 	s.UID, s.Inode = ne.Uint32(b[64:]), ne.Uint32(b[68:])
 	s.Minisock = s.Clock == tcp.ClockTimeWait
 	attributes(b[sizeofMessage:], s)
-	if s.State == tcp.SynRecv && s.Info == nil {
+	switch {
+	case s.State == tcp.SynRecv && s.Info == nil:
 		s.State = tcp.NewSynRecv // the kernel tells it as SYN_RECV, and nothing of the rest
+	case s.State == tcp.Close:
+		s.State = tcp.BoundInactive // of those in CLOSE it lists what is bound, if it was asked for that
 	}
 }
 
