@@ -61,12 +61,12 @@ func (l *looker) look() (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := sockets.Look(enter, l.mask(sockets.AllStates))
-	if err != nil {
-		if len(enter) == 1 {
-			return nil, err
-		}
-		notes = append(notes, oneLine(err))
+	found, failed := sockets.Look(enter, l.mask(sockets.AllStates))
+	switch {
+	case len(failed) > 0 && len(failed) == len(enter):
+		return nil, failed[0]
+	case len(failed) > 0:
+		notes = append(notes, fmt.Sprintf("%d of %d network namespaces are missing: %v", len(failed), len(enter), failed[0]))
 	}
 	v := &snapshot{notes: notes, SocketView: render.SocketView{Time: time.Now()}}
 	for i := range found {

@@ -82,8 +82,8 @@ func (o *nowOptions) checkWatch(c *faults) {
 
 // stateAliases are ss's words for states, and others' that are not the kernel's.
 var stateAliases = map[string]tcp.State{
-	"estab": tcp.Established, "listening": tcp.Listen, "closed": tcp.Close, "unconn": tcp.Close,
-	"halfopen": tcp.NewSynRecv, "bound": tcp.BoundInactive,
+	"estab": tcp.Established, "listening": tcp.Listen,
+	"halfopen": tcp.NewSynRecv, "bound": tcp.BoundInactive, "unconn": tcp.BoundInactive,
 }
 
 // plainState is a state's name as it is compared: fin-wait-1 is FIN_WAIT1.

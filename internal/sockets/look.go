@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,10 +33,11 @@ var ErrNoDiag = errors.New("the kernel cannot tell its sockets: it has no tcp_di
 
 // Look lists the sockets of the namespaces, those in the states whose bits are
 // set, and nobody's Holders. The kernel looks through its one table of connections
-// for each namespace and family: the namespaces share the CPUs. One that is gone
-// by now has no sockets; other failures are joined, and the rest is whole.
-func Look(in []Entrance, states uint32) ([]Namespace, error) {
-	found, failed := make([]Namespace, len(in)), make([]error, len(in))
+// for each namespace and family: the namespaces share the CPUs. One that is gone by
+// now has no sockets; what else could not be looked at is returned, and the rest is
+// whole.
+func Look(in []Entrance, states uint32) (found []Namespace, failed []error) {
+	found, errs := make([]Namespace, len(in)), make([]error, len(in))
 	next := make(chan int)
 	var workers sync.WaitGroup
 	for range min(len(in), runtime.GOMAXPROCS(0)) {
@@ -43,7 +45,7 @@ func Look(in []Entrance, states uint32) ([]Namespace, error) {
 			for i := range next {
 				found[i].Netns = in[i].Netns
 				if err := in[i].Do(func() error { return found[i].look(states) }); err != nil {
-					failed[i] = fmt.Errorf("look at network namespace %d: %w", in[i].Netns, err)
+					errs[i] = fmt.Errorf("look at network namespace %d: %w", in[i].Netns, err)
 				}
 			}
 		})
@@ -53,7 +55,7 @@ func Look(in []Entrance, states uint32) ([]Namespace, error) {
 	}
 	close(next)
 	workers.Wait()
-	return found, errors.Join(failed...)
+	return found, slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
 
 // look lists the sockets of the namespace in which the calling thread is.
