@@ -2,6 +2,7 @@ package sockets
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -16,7 +17,8 @@ import (
 
 // linux/inet_diag.h.
 const (
-	sizeofRequest = 56 // struct inet_diag_req_v2
+	tcpGetSock    = 18 // TCPDIAG_GETSOCK
+	sizeofRequest = 60 // struct inet_diag_req
 	sizeofMessage = 72 // struct inet_diag_msg
 )
 
@@ -28,11 +30,10 @@ const AllStates = math.MaxUint32
 // unasked (5.9).
 const extensions = 1<<(netlink.INET_DIAG_INFO-1) | 1<<(netlink.INET_DIAG_CONG-1) | 1<<(netlink.INET_DIAG_SKMEMINFO-1)
 
-// request is a struct inet_diag_req_v2 for all sockets of a family.
-type request struct {
-	family uint8
-	states uint32
-}
+// request is a struct inet_diag_req for the sockets whose state's bit is set. This
+// older of two requests gives both families in one walk over the kernel's table, which
+// takes milliseconds even where there is nothing.
+type request uint32
 
 // Len implements nl.NetlinkRequestData.
 func (r request) Len() int { return sizeofRequest }
@@ -40,31 +41,33 @@ func (r request) Len() int { return sizeofRequest }
 // Serialize implements nl.NetlinkRequestData.
 func (r request) Serialize() []byte {
 	b := make([]byte, sizeofRequest)
-	b[0], b[1], b[2] = r.family, unix.IPPROTO_TCP, extensions
-	binary.NativeEndian.PutUint32(b[4:], r.states)
+	b[0], b[3] = unix.AF_UNSPEC, extensions
+	binary.NativeEndian.PutUint32(b[52:], uint32(r))
 	return b
 }
 
-// list appends the sockets of the calling thread's namespace, of one family and in
-// the states whose bits are set. A walk that tables grew or shrank under may have
-// missed some: then torn is true.
-func list(to []tcp.Socket, family uint8, states uint32) (_ []tcp.Socket, torn bool, err error) {
-	req := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
-	req.AddData(request{family, states})
-	err = req.ExecuteIter(unix.NETLINK_INET_DIAG, nl.SOCK_DIAG_BY_FAMILY, func(b []byte) bool {
+// list lists the sockets of the calling thread's namespace in the states whose bits
+// are set. A walk that tables grew or shrank under may have missed some: then torn is
+// true.
+func list(states uint32) (found []tcp.Socket, torn bool, err error) {
+	req := nl.NewNetlinkRequest(tcpGetSock, unix.NLM_F_DUMP)
+	req.AddData(request(states))
+	err = req.ExecuteIter(unix.NETLINK_INET_DIAG, tcpGetSock, func(b []byte) bool {
 		if len(b) >= sizeofMessage {
-			to = append(to, tcp.Socket{})
-			parse(&to[len(to)-1], b)
+			found = append(found, tcp.Socket{})
+			parse(&found[len(found)-1], b)
 		}
 		return true
 	})
-	switch err {
-	case nil:
-		return to, false, nil
-	case netlink.ErrDumpInterrupted:
-		return to, true, nil
+	switch {
+	case err == nil:
+		return found, false, nil
+	case errors.Is(err, netlink.ErrDumpInterrupted):
+		return found, true, nil
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EOPNOTSUPP):
+		return nil, false, ErrNoDiag
 	}
-	return to, false, fmt.Errorf("ask the kernel for its sockets (sock_diag): %w", err)
+	return nil, false, fmt.Errorf("ask the kernel for its sockets (sock_diag): %w", err)
 }
 
 // parse reads a struct inet_diag_msg and its attributes. The buffer is used again.

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"tcpstory/internal/tcp"
 )
 
@@ -33,7 +31,7 @@ var ErrNoDiag = errors.New("the kernel cannot tell its sockets: it has no tcp_di
 
 // Look lists the sockets of the namespaces, those in the states whose bits are
 // set, and nobody's Holders. The kernel looks through its one table of connections
-// for each namespace and family: the namespaces share the CPUs. One that is gone by
+// for each namespace: the namespaces share the CPUs. One that is gone by
 // now has no sockets; what else could not be looked at is returned, and the rest is
 // whole.
 func Look(in []Entrance, states uint32) (found []Namespace, failed []error) {
@@ -61,16 +59,9 @@ func Look(in []Entrance, states uint32) (found []Namespace, failed []error) {
 // look lists the sockets of the namespace in which the calling thread is.
 func (n *Namespace) look(states uint32) error {
 	set := readSettings()
-	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		var torn bool
-		var err error
-		if n.Sockets, torn, err = list(n.Sockets, family, states); err != nil {
-			if errors.Is(err, unix.ENOENT) {
-				return ErrNoDiag
-			}
-			return err
-		}
-		n.Torn = n.Torn || torn
+	var err error
+	if n.Sockets, n.Torn, err = list(states); err != nil {
+		return err
 	}
 	n.Time = time.Now()
 	n.Refused = readRefused()
