@@ -24,7 +24,7 @@ func now(ctx context.Context, e *env) error {
 	if o.read != "" {
 		return untilInterrupted(ctx, func() error { return nowRecorded(ctx, e, o) })
 	}
-	look, err := newLooker(e, o)
+	look, err := newLooker(o)
 	if err != nil {
 		return err
 	}

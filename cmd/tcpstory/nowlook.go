@@ -7,7 +7,6 @@ import (
 
 	"tcpstory/internal/conn"
 	"tcpstory/internal/host"
-	"tcpstory/internal/kernel"
 	"tcpstory/internal/render"
 	"tcpstory/internal/sockets"
 	"tcpstory/internal/tcp"
@@ -19,18 +18,18 @@ type looker struct {
 	names  *host.Names
 	could  func(tcp.Flow) bool // nil: all
 	inums  []uint32            // --netns
+	below  []string            // --cgroup
 	places map[uint32]*tcp.Place
 	homes  map[uint64]*tcp.Place
 }
 
-func newLooker(e *env, o *nowOptions) (*looker, error) {
+func newLooker(o *nowOptions) (*looker, error) {
 	l := &looker{nowOptions: o, names: host.New(), places: map[uint32]*tcp.Place{}, homes: map[uint64]*tcp.Place{}}
 	var err error
 	if l.could, err = o.couldMatch(); err != nil {
 		return nil, err
 	}
-	var c kernel.Config
-	if err := o.choose(&c, l.names); err != nil {
+	if err := l.chooseCgroups(); err != nil {
 		return nil, err
 	}
 	for _, name := range o.netns {
@@ -41,6 +40,20 @@ func newLooker(e *env, o *nowOptions) (*looker, error) {
 		l.inums = append(l.inums, inum)
 	}
 	return l, nil
+}
+
+// chooseCgroups finds out what the cgroups are called that are asked for: sockets in
+// and below them are known by that.
+func (l *looker) chooseCgroups() error {
+	ids, err := l.chooseHere(l.names)
+	for i, id := range ids {
+		path := l.names.Cgroup(id).Path
+		if path == "" {
+			return fmt.Errorf("--cgroup %s: its sockets cannot be told: %s", l.nowOptions.cgroups[i], l.names.Lack())
+		}
+		l.below = append(l.below, path)
+	}
+	return err
 }
 
 // couldMatch is the filter expression; nil: there is none.
@@ -174,7 +187,7 @@ func seekHolders(list []tcp.Socket) (denied int, err error) {
 
 // isAskedFor is -p, --comm and --cgroup.
 func (l *looker) isAskedFor(s *tcp.Socket) bool {
-	if len(l.cgroups) > 0 && !slices.ContainsFunc(l.cgroups, func(path string) bool {
+	if len(l.below) > 0 && !slices.ContainsFunc(l.below, func(path string) bool {
 		return s.Home != nil && isBelow(s.Home.Path, path)
 	}) {
 		return false

@@ -110,6 +110,8 @@ func TestNowProcesses(t *testing.T) {
 	r := routes(l, 7394)[0]
 	ln := r.listen(t)
 	k := r.connect(t, ln)
+	defer ln.Close()
+	defer k.client.Close()
 	file, err := k.server.File()
 	mustDo(t, err)
 	heir := exec.CommandContext(t.Context(), "sleep", "60")
@@ -196,6 +198,7 @@ func TestNowWatch(t *testing.T) {
 	l := newLab(t, lab.Options{})
 	r := routes(l, 7398)[1]
 	ln := r.listen(t)
+	defer ln.Close()
 	const columns = 80
 	term := newTerminal(t, columns)
 	cmd := tcpstory(here{}, "now", "--watch=0.1", "--netns", l.Host(lab.Client).NetnsName(), "port", "7398")
