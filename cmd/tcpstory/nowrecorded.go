@@ -49,6 +49,9 @@ func nowRecorded(ctx context.Context, e *env, o *nowOptions) error {
 	if err := s.table.Infer(h.last, s.out.write); err != nil {
 		return err
 	}
+	if h.lost > 0 {
+		e.say("up to %d events were lost when this was recorded: sockets may be missing, or have moved on", h.lost)
+	}
 	if err := o.show(e, h.end(s.table, o, could), false); err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
@@ -266,7 +265,6 @@ func TestNowRecorded(t *testing.T) {
 		return all
 	}
 	live := stands(nowOf(t, th.netns()))
-	time.Sleep(100 * time.Millisecond) // the ring is read at least so often
 	recorder.interrupt()
 	back := stands(nowOf(t, "-r", path))
 	if !slices.Equal(live, back) {
