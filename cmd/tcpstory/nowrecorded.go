@@ -24,25 +24,31 @@ func nowRecorded(ctx context.Context, e *env, o *nowOptions) error {
 	}
 	defer file.Close()
 	in := bufio.NewReaderSize(newProgress(e, file), record.BufferSize)
-	if !record.Is(in) {
+	if !record.Is(in) && !record.IsJSON(in) {
 		return fmt.Errorf("%s is not a recording, which tcpstory record makes: packets alone do not tell sockets", o.read)
 	}
 	could, err := o.couldMatch()
 	if err != nil {
 		return err
 	}
-	reader, err := record.NewReader(in)
+	reader, err := openRecording(in)
 	if err != nil {
 		return err
 	}
-	o.replays = true
+	about := reader.About()
+	if err := o.replay(&about); err != nil {
+		return err
+	}
+	if o.noStates {
+		return fmt.Errorf("%s was made with --no-states: packets alone do not tell sockets", o.read)
+	}
 	from := &replaySource{ctx: ctx, reader: reader, options: &o.options}
 	if err := from.choose(&o.options, &selection{all: true}); err != nil {
 		return err
 	}
-	about := reader.About()
+	filter, whose := recordedChoice(&about)
 	h := &history{source: from}
-	s := newStory(&o.options, recordedFilter(about.Expr), recordedWhose(&about), &output{sink: nowhere{}, warn: e.say})
+	s := newStory(&o.options, filter, whose, &output{sink: nowhere{}, warn: e.say})
 	if err := s.follow(h); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"net/netip"
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -266,9 +267,12 @@ func TestNowRecorded(t *testing.T) {
 	}
 	live := stands(nowOf(t, th.netns()))
 	recorder.interrupt()
-	back := stands(nowOf(t, "-r", path))
-	if !slices.Equal(live, back) {
-		t.Errorf("stood:\n%s\nrecorded:\n%s", strings.Join(live, "\n"), strings.Join(back, "\n"))
+	story := t.TempDir() + "/end.json"
+	mustDo(t, os.WriteFile(story, []byte(strings.Join(readBack(t, path, "--json"), "\n")+"\n"), 0o644))
+	for _, file := range []string{path, story} {
+		if back := stands(nowOf(t, "-r", file)); !slices.Equal(live, back) {
+			t.Errorf("stood:\n%s\n%s:\n%s", strings.Join(live, "\n"), file, strings.Join(back, "\n"))
+		}
 	}
 	for _, m := range nowOf(t, "-r", path, "--state", "established") {
 		if m["age_from"] != "recorded" || m["recv_q"] != nil || m["uid"] != nil {
