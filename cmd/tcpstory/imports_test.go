@@ -17,6 +17,7 @@ var importLaw = map[string][]string{
 	"internal/filter":   {"tcp"},
 	"internal/kernel":   {"tcp", "filter"},
 	"internal/host":     {},
+	"internal/sockets":  {"tcp"},
 	"internal/capture":  {"tcp"},
 	"internal/record":   {"tcp"},
 	"internal/timeline": {"tcp"},
@@ -25,7 +26,7 @@ var importLaw = map[string][]string{
 	"internal/render":   {"tcp", "conn"},
 	"internal/lab":      {"tcp"},
 	"internal/bench":    {"lab", "tcp"},
-	"cmd/tcpstory":      {"tcp", "filter", "kernel", "host", "capture", "record", "timeline", "conn", "flight", "render"},
+	"cmd/tcpstory":      {"tcp", "filter", "kernel", "host", "sockets", "capture", "record", "timeline", "conn", "flight", "render"},
 	"cmd/tcplab":        {"lab", "bench", "tcp"},
 }
 
