@@ -21,10 +21,11 @@ var importLaw = map[string][]string{
 	"internal/record":   {"tcp"},
 	"internal/timeline": {"tcp"},
 	"internal/conn":     {"tcp"},
-	"internal/render":   {"tcp", "conn"},
+	"internal/diagnose": {"tcp", "conn"},
+	"internal/render":   {"tcp", "conn", "diagnose"},
 	"internal/lab":      {"tcp"},
 	"internal/bench":    {"lab", "tcp"},
-	"cmd/tcpstory":      {"tcp", "filter", "kernel", "host", "capture", "record", "timeline", "conn", "render"},
+	"cmd/tcpstory":      {"tcp", "filter", "kernel", "host", "capture", "record", "timeline", "conn", "diagnose", "render"},
 	"cmd/tcplab":        {"lab", "bench", "tcp"},
 }
 

@@ -22,6 +22,7 @@ type options struct {
 	read  string // -r
 
 	recording
+	asking
 	replays bool // what -r names is a recording
 
 	help, version bool

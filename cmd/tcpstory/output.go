@@ -37,7 +37,10 @@ func newOutput(e *env, o *options, link tcp.LinkType) (*output, error) {
 
 // newSink is the table of views: what the flags and the terminal choose.
 func newSink(e *env, o *options, link tcp.LinkType) (render.Sink, error) {
-	if o.write != "" {
+	switch {
+	case o.why:
+		return newVerdicts(e, o), nil
+	case o.write != "":
 		return newFileSink(o, link)
 	}
 	w := render.NewWriter(e.stdout, "standard output", o.lined)

@@ -141,7 +141,7 @@ type story struct {
 func newStory(o *options, filter func(tcp.Flow) bool, whose func(*conn.Conn) bool, out *output) *story {
 	packetsOnly := o.noStates || o.write != "" || o.read != "" && !o.replays
 	s := &story{out: out, settled: o.replays, table: conn.New(conn.Options{
-		Filter: filter, Whose: whose, TellOlder: o.json, PacketsOnly: packetsOnly,
+		Filter: filter, Whose: whose, TellOlder: o.json || o.why, PacketsOnly: packetsOnly,
 	})}
 	if out.record != nil {
 		out.record.table = s.table

@@ -1,0 +1,245 @@
+package diagnose
+
+import (
+	"tcpstory/internal/conn"
+	"tcpstory/internal/tcp"
+)
+
+// packet takes in a packet. On loopback one sighting is both ends'.
+func (e *Engine) packet(r *record, s *conn.Step) {
+	p := &s.Event.Packet
+	if p.IsQuote {
+		e.complaint(r, s)
+		return
+	}
+	if !p.IsTCP {
+		return
+	}
+	e.segment(r, s, s.Outgoing)
+	if p.Loopback && s.Conn.Peer != nil {
+		if other := e.recordOf(s.Conn.Peer, false); other != nil && other != r {
+			other.Role = s.Conn.Peer.Role
+			e.segment(other, s, !s.Outgoing)
+		}
+	}
+}
+
+// segment takes in a segment that r's end has sent, or that has arrived there.
+func (e *Engine) segment(r *record, s *conn.Step, out bool) {
+	p, now := &s.Event.Packet, s.Event.Time
+	r.saw.packets++
+	if p.Flags&(tcp.SYN|tcp.FIN|tcp.RST) != 0 {
+		e.control(r, s, out)
+	} else if r.State == tcp.SynRecv && r.Cookie == 0 && !out && p.Flags.Has(tcp.ACK) {
+		if r.saw.ackIn++; r.saw.ackIn == 1 {
+			e.noteSegment(r, s, out)
+		}
+	}
+	my, its := &r.out, &r.in
+	if !out {
+		my, its = its, my
+	}
+	if p.Flags.Has(tcp.RST) {
+		return
+	}
+	if p.Flags.Has(tcp.ACK) {
+		e.acknowledges(r, its, s, out)
+	}
+	e.speaks(r, my, its, s, out)
+	if !p.Flags.Has(tcp.SYN) {
+		e.window(r, my, its, s, out)
+	}
+	_ = now
+}
+
+// control counts what opens and closes a connection.
+func (e *Engine) control(r *record, s *conn.Step, out bool) {
+	f := s.Event.Packet.Flags
+	w := &r.saw
+	switch {
+	case f.Has(tcp.RST):
+		bump(&w.rstOut, &w.rstIn, out)
+	case f.Has(tcp.SYN | tcp.ACK):
+		bump(&w.synAckOut, &w.synAckIn, out)
+	case f.Has(tcp.SYN):
+		bump(&w.synOut, &w.synIn, out)
+	default:
+		bump(&w.finOut, &w.finIn, out)
+	}
+	e.noteSegment(r, s, out)
+	if f.Has(tcp.SYN) && r.State != tcp.Established {
+		e.wake(r, s.Event.Time+int64(e.lim.After))
+	}
+}
+
+func bump(sent, got *uint32, out bool) {
+	if out {
+		*sent++
+	} else {
+		*got++
+	}
+}
+
+// noteSegment keeps a segment as evidence.
+func (e *Engine) noteSegment(r *record, s *conn.Step, out bool) {
+	p := &s.Event.Packet
+	c := Clue{Sight: Arrived, Time: s.Event.Time, Flags: p.Flags, Seq: p.Seq, Ack: p.Ack, Len: uint32(p.PayloadLen),
+		Window: p.Window, Device: p.Device, Translate: s.Translated}
+	if out {
+		c.Sight = Left
+	}
+	e.note(r, c)
+}
+
+// speaks follows what one direction sends.
+func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
+	p, now := &s.Event.Packet, s.Event.Time
+	n := uint32(p.PayloadLen)
+	end := p.Seq + n
+	if p.Flags.Has(tcp.SYN) {
+		my.known, my.first, my.next, my.acked = true, p.Seq+1, end+1, p.Seq
+		return
+	}
+	if p.Flags.Has(tcp.FIN) {
+		end++
+		my.fin = true
+	}
+	if !my.known {
+		my.known, my.first, my.next, my.acked = true, p.Seq, p.Seq, p.Seq
+	}
+	if end == p.Seq {
+		if out && p.Seq == my.next-1 || !out && p.Seq == my.next-1 {
+			my.probes++ // of the window, or a keepalive
+		}
+		return
+	}
+	if int32(end-my.next) <= 0 {
+		return // again
+	}
+	if my.next, my.last = end, now; n == 0 {
+		return
+	}
+	if out {
+		r.saw.sent++
+	}
+	if n > my.largest && n > my.probe {
+		my.probe, my.probeTo = n, end
+	}
+	e.stall(r, my, its, s, out)
+	if speaker := turnOf(out); r.turn != speaker {
+		r.turn, my.asked = speaker, now
+		e.answered(r, its, s, out)
+	}
+	if clientSpeaks(r, out) {
+		e.wake(r, now+int64(e.lim.Slow))
+	}
+}
+
+func turnOf(out bool) turn {
+	if out {
+		return ours
+	}
+	return theirs
+}
+
+// clientSpeaks: what is sent now may ask for an answer.
+func clientSpeaks(r *record, out bool) bool {
+	return r.Role == conn.RoleClient && out || r.Role == conn.RoleServer && !out
+}
+
+// acknowledges follows what the other direction's receiver says of it.
+func (e *Engine) acknowledges(r *record, its *stream, s *conn.Step, out bool) {
+	p, now := &s.Event.Packet, s.Event.Time
+	if !its.known {
+		its.known, its.first, its.next, its.acked = true, p.Ack, p.Ack, p.Ack
+		return
+	}
+	moved := int32(p.Ack - its.acked)
+	if moved > 0 {
+		its.acked, its.ackAt = p.Ack, now
+		if int32(p.Ack-its.next) > 0 {
+			its.next = p.Ack
+		}
+		if its.probe > 0 && int32(p.Ack-its.probeTo) >= 0 {
+			its.largest, its.probe = its.probe, 0
+		}
+	}
+	if out {
+		return
+	}
+	switch {
+	case moved > 0 && r.saw.row > 0:
+		e.recovered(r, now)
+	case moved == 0 && r.saw.row > 0 && p.PayloadLen == 0:
+		r.saw.deadAcks++
+		if r.saw.deadAcks == 1 {
+			e.noteSegment(r, s, out)
+		}
+	}
+	if r.saw.tlp+r.saw.rto > 0 && saysTwice(s.Event) {
+		r.saw.needless++
+		e.noteSegment(r, s, out)
+	}
+}
+
+// recovered ends a row of time-outs.
+func (e *Engine) recovered(r *record, now int64) {
+	r.saw.lossTo = now
+	r.saw.row, r.saw.deadAcks = 0, 0
+	if r.told != nil {
+		e.wake(r, now)
+	}
+}
+
+// window follows whether a receiver lets the other send.
+func (e *Engine) window(r *record, my, its *stream, s *conn.Step, out bool) {
+	p, now := &s.Event.Packet, s.Event.Time
+	switch {
+	case p.Window == 0 && its.zero == 0:
+		its.zero, its.probes = now, 0
+		e.noteSegment(r, s, out)
+		e.wake(r, now+int64(e.lim.After))
+	case p.Window == 0:
+		e.noteSegment(r, s, out)
+	case its.zero != 0:
+		e.noteSegment(r, s, out)
+		if now-its.zero >= int64(e.lim.After) {
+			e.judge(r, now)
+		}
+		its.zero = 0
+		if r.told != nil {
+			e.wake(r, now)
+		}
+	}
+}
+
+// answered is called when a direction begins to speak after the other.
+func (e *Engine) answered(r *record, its *stream, s *conn.Step, out bool) {
+	if clientSpeaks(r, out) || its.last == 0 || r.Role == conn.RoleUnknown {
+		return // the client's time to think
+	}
+	now := s.Event.Time
+	if late := now - its.last; late >= int64(e.lim.Slow) && its.zero == 0 {
+		if r.slow++; late > r.waited.to-r.waited.from {
+			r.waited = wait{its.last, now, its.ackAt}
+		}
+		e.noteSegment(r, s, out)
+		e.wake(r, now)
+	}
+}
+
+// complaint takes in an ICMP error.
+func (e *Engine) complaint(r *record, s *conn.Step) {
+	p := &s.Event.Packet
+	if s.Outgoing && !p.Loopback {
+		return // this host complains
+	}
+	if p.L4Offset+2 > len(p.Frame) {
+		return
+	}
+	e.note(r, Clue{Sight: Complained, Time: s.Event.Time, Device: p.Device,
+		ICMP: ICMP{V6: p.Protocol == 58, Type: p.Frame[p.L4Offset], Code: p.Frame[p.L4Offset+1]}})
+	if r.told != nil {
+		e.wake(r, s.Event.Time)
+	}
+}

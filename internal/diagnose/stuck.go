@@ -1,0 +1,4 @@
+package diagnose
+
+// stuck, dying and lingering are the other families' rules.
+var stuck, dying, lingering []Rule
