@@ -22,6 +22,8 @@ type output struct {
 	summary render.Summary
 	limit   int // -c: packets, or events where there are none
 	packets bool
+
+	counters bool // the sink takes KindCounters
 }
 
 func newOutput(e *env, o *options, link tcp.LinkType) (*output, error) {
@@ -30,7 +32,7 @@ func newOutput(e *env, o *options, link tcp.LinkType) (*output, error) {
 		return nil, err
 	}
 	return &output{
-		sink: sink, limit: o.count, packets: !o.noPackets, warn: e.say,
+		sink: sink, limit: o.count, packets: !o.noPackets, warn: e.say, counters: o.why,
 		summary: render.Summary{PacketsOnly: o.packetsOnly()},
 	}, nil
 }
@@ -80,7 +82,14 @@ func (out *output) write(s *conn.Step) error {
 			return err
 		}
 	}
-	if k := s.Event.Kind; !s.Selected || out.summary.PacketsOnly && k != tcp.KindPacket && k != tcp.KindGap {
+	k := s.Event.Kind
+	if k == tcp.KindCounters {
+		if out.counters {
+			return out.sink.Write(s)
+		}
+		return nil
+	}
+	if !s.Selected || out.summary.PacketsOnly && k != tcp.KindPacket && k != tcp.KindGap {
 		return nil
 	}
 	if out.begins != nil {

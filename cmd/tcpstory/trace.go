@@ -74,12 +74,21 @@ func live(ctx context.Context, e *env, o *options, open func(*env, *options, tcp
 	stop := context.AfterFunc(ctx, func() { _ = source.Stop() })
 	defer stop()
 	s := newStory(o, sel.could(), o.whose(), out)
-	err = errors.Join(s.follow(&named{Source: source, names: names}), source.Close(), out.close())
+	err = errors.Join(s.follow(o.from(source, names, config.Netns)), source.Close(), out.close())
 	out.summary.Unfollowed = s.table.Unfollowed()
 	if quietly(err) {
 		return nil
 	}
 	return errors.Join(err, out.summarise(e))
+}
+
+// from is the live source, with what is looked up besides.
+func (o *options) from(s *kernel.Source, names *host.Names, netns []uint32) source {
+	n := &named{Source: s, names: names}
+	if o.why || o.record != "" {
+		return &counting{named: n, wanted: netns}
+	}
+	return n
 }
 
 // announce says what is not as one might expect, then that tracing has begun.

@@ -58,6 +58,16 @@ var connecting = []Rule{
 		Next: "on the server: ss -ltn, does the service run, and listen on this address?",
 	},
 	{
+		Name: "accept-queue-full", Family: CannotConnect, Place: Application, find: acceptQueue, Limits: connectLimits,
+		Says: "the listener's program does not accept: its queue is full, and the kernel drops what completes a handshake, without a word",
+		Next: "what the listening process does instead of accept(): strace -p; ss -ltn (Recv-Q against Send-Q); its backlog, net.core.somaxconn",
+	},
+	{
+		Name: "syn-queue-full", Family: CannotConnect, Place: AfterWire, find: synQueue, Limits: connectLimits,
+		Says: "more connections are half open than the listener allows (a SYN flood?): SYNs are dropped, or answered by SYN cookies",
+		Next: "ss -tan state syn-recv: who are they? net.ipv4.tcp_max_syn_backlog, the backlog; net.ipv4.tcp_syncookies",
+	},
+	{
 		Name: "synack-unanswered", Family: CannotConnect, Place: OnTheWay, find: synAckUnanswered, Limits: connectLimits,
 		Says: "this host answered the SYN, and the handshake's last ACK never came",
 		Next: "the way back to the client: its firewall, asymmetric routes, a spoofed source (SYN flood)",
@@ -249,11 +259,11 @@ func refused(x *exam) (f Finding, ok bool) {
 
 func synDropped(x *exam) (f Finding, ok bool) {
 	drop := x.dropped(DroppedIn, tcp.SYN, handshake)
-	if drop == nil || x.r.Cookie != 0 || x.r.saw.synAckOut > 0 || !x.lasts(drop.Time) {
+	if drop == nil || x.r.Cookie != 0 || x.r.saw.synAckOut > 0 || drop.Count < x.lim.Syns && !x.lasts(drop.Time) {
 		return f, false
 	}
 	return Finding{Certainty: Sure, Standing: true, cites: of(Arrived, DroppedIn),
-		Text: fmt.Sprintf("%s arrived in %s and this host threw them away before a listener saw them (%s)", plural(drop.Count, "SYN"), seconds(time.Duration(x.now-drop.Time)), reason(drop.Reason))}, true
+		Text: fmt.Sprintf("%s arrived in %s and this host threw them away before a listener saw them (%s)", plural(drop.Count, "SYN"), seconds(time.Duration(drop.Last-drop.Time)), reason(drop.Reason))}.number("syns", drop.Count), true
 }
 
 func synAckUnanswered(x *exam) (f Finding, ok bool) {
@@ -285,7 +295,7 @@ func synUnanswered(x *exam) (f Finding, ok bool) {
 		return f, true
 	}
 	f.Text = fmt.Sprintf("%s in %s reached the wire%s, nothing came back: dropped beyond this host, or the destination is down", plural(r.saw.synOut, "SYN"), x.span(), x.device())
-	return f, true
+	return f.number("syns", r.saw.synOut), true
 }
 
 // blind: packets were not watched.

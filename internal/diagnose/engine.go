@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"net/netip"
 	"time"
 
 	"tcpstory/internal/conn"
@@ -29,13 +30,15 @@ type Engine struct {
 	lim       Limits
 	noPackets bool
 
-	byCookie map[uint64]*record
-	byFlow   map[flowKey]*record
-	watched  recordList
-	look     int64 // when the watched are looked at next
-	gap      int64 // when something was lost last
-	begun    int64 // the first event
-	places   places
+	byCookie  map[uint64]*record
+	byFlow    map[flowKey]*record
+	watched   recordList
+	look      int64                   // when the watched are looked at next
+	gap       int64                   // when something was lost last
+	begun     int64                   // the first event
+	answering map[netip.AddrPort]bool // servers that are known to answer requests
+	stacks    map[uint32]*stack
+	piles     map[pileKey]*pile
 
 	free     *record
 	freeFile *dossier
@@ -54,7 +57,7 @@ type flowKey struct {
 func New(o Options, tell func(*Verdict) error) *Engine {
 	return &Engine{
 		lim: o.Limits.withDefaults(), noPackets: o.NoPackets, tell: tell,
-		byCookie: map[uint64]*record{}, byFlow: map[flowKey]*record{}, places: places{},
+		byCookie: map[uint64]*record{}, byFlow: map[flowKey]*record{}, answering: map[netip.AddrPort]bool{}, stacks: map[uint32]*stack{}, piles: map[pileKey]*pile{},
 	}
 }
 
@@ -70,9 +73,9 @@ func (e *Engine) Take(s *conn.Step) error {
 	switch {
 	case ev.Kind == tcp.KindGap:
 		e.gap = ev.Time
-	case s.Conn == nil:
-		e.stranger(s)
-	case s.Conn.Role == conn.RoleListener:
+	case ev.Kind == tcp.KindCounters:
+		e.counters(ev)
+	case s.Conn == nil, s.Conn.Role == conn.RoleListener:
 	default:
 		e.step(s)
 	}
@@ -97,7 +100,9 @@ func (e *Engine) Pass(now int64) error {
 
 // step takes in a step about a connection.
 func (e *Engine) step(s *conn.Step) {
-	r := e.recordOf(s.Conn, s.Event.Kind == tcp.KindConnectFailed)
+	ev := s.Event
+	e.heap(s)
+	r := e.recordOf(s.Conn, ev.Kind == tcp.KindConnectFailed || ev.Kind == tcp.KindSendReset && ev.Cookie == 0)
 	if r == nil {
 		return
 	}

@@ -19,9 +19,22 @@ type Finding struct {
 	Certainty Certainty
 	Text      string // one line, in plain words, with the numbers that matter
 	Next      string // what to look at next
-	Standing  bool   // it goes on
+	Numbers   []Number
+	Standing  bool // it goes on
 	of        *record
 	cites     sights
+}
+
+// Number is one that matters: what is counted, and how many.
+type Number struct {
+	What string
+	N    uint32
+}
+
+// number is f with a number.
+func (f Finding) number(what string, n uint32) Finding {
+	f.Numbers = append(f.Numbers, Number{what, n})
+	return f
 }
 
 // Verdict is what is said of a connection at some time. It is valid during the call.

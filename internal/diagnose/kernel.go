@@ -1,6 +1,8 @@
 package diagnose
 
 import (
+	"golang.org/x/sys/unix"
+
 	"tcpstory/internal/conn"
 	"tcpstory/internal/tcp"
 )
@@ -74,6 +76,9 @@ func (e *Engine) resent(r *record, ev *tcp.Event) {
 	case tcp.RetransmitFast:
 		w.fast++
 	case tcp.RetransmitTLP:
+		if ev.Packet.PayloadLen == 0 {
+			return // a FIN: those that wait for it are judged by their state
+		}
 		w.tlp++
 	case tcp.RetransmitLossRepair:
 		w.repair++
@@ -90,6 +95,7 @@ func (e *Engine) resent(r *record, ev *tcp.Event) {
 		w.spell, w.lossFrom = 0, ev.Time
 	}
 	w.spell++
+	w.worstSpell = max(w.worstSpell, w.spell)
 	w.lossTo = ev.Time
 	if w.row >= e.lim.Timeouts || w.fast >= e.lim.Fast || w.tlp > 0 {
 		e.wake(r, ev.Time+int64(settle))
@@ -101,6 +107,7 @@ func (e *Engine) resets(r *record, s *conn.Step) {
 	r.saw.reset = weAborted
 	if s.Event.Cookie == 0 {
 		r.saw.reset = weRefused
+		r.saw.refused, r.saw.refusedLen = s.Event.Packet.Flags, uint32(s.Event.Packet.PayloadLen)
 		e.wake(r, s.Event.Time+int64(settle))
 	}
 	r.saw.resetState = s.Event.New
@@ -118,6 +125,7 @@ func (e *Engine) existed(r *record, s *conn.Step) {
 func (e *Engine) moves(r *record, s *conn.Step) {
 	ev := s.Event
 	was := r.State
+	e.leaves(r, ev)
 	r.State, r.since = ev.New, ev.Time
 	if s.InStateKnown && was == tcp.StateUnknown {
 		was = ev.Old
@@ -138,10 +146,25 @@ func (e *Engine) moves(r *record, s *conn.Step) {
 	e.entered(r, ev.Time)
 }
 
+// leaves remembers a state that has lasted too long.
+func (e *Engine) leaves(r *record, ev *tcp.Event) {
+	switch r.State {
+	case tcp.CloseWait, tcp.FinWait2, tcp.FinWait1, tcp.LastAck:
+		if ev.New != r.State && r.told != nil && ev.Time-r.quiet() >= int64(e.lim.After) {
+			r.hung, r.hungFor = r.State, ev.Time-r.since
+		}
+	}
+}
+
 // established drops the evidence about the handshake where it went well.
 func (e *Engine) established(r *record, now int64) {
 	if r.told != nil {
 		e.judge(r, now)
+	}
+	if r.saw.bareSynAck > 0 { // the counters of the namespace tell why, and later
+		e.rest(r)
+		e.wake(r, now+int64(countersLate))
+		return
 	}
 	r.saw.syn = 0
 	e.shelve(r)
@@ -163,6 +186,7 @@ func (e *Engine) closes(r *record, s *conn.Step, from tcp.State) {
 	if ev.Errno != 0 {
 		r.errno = ev.Errno
 	}
+	r.patience = ev.UserTimeout
 	e.note(r, Clue{Sight: Moved, Time: ev.Time, Old: from, New: tcp.Close, Errno: ev.Errno})
 	switch s.Remains {
 	case tcp.FinWait2: // it stands on, without its owner
@@ -173,7 +197,7 @@ func (e *Engine) closes(r *record, s *conn.Step, from tcp.State) {
 		r.State = tcp.TimeWait
 	}
 	if s.Unsent {
-		r.errno = 99 // EADDRNOTAVAIL
+		r.errno = int32(unix.EADDRNOTAVAIL)
 	}
 	r.from = from
 	e.last(r, ev.Time)
@@ -185,8 +209,9 @@ func (e *Engine) last(r *record, now int64) {
 		return
 	}
 	r.closed, r.due = now, never
-	e.wake(r, now+int64(settle))
+	wait := settle
+	if p := r.peer; p != nil && p.Cookie == 0 && p.saw.synIn > 0 {
+		wait = countersLate // it never became a socket
+	}
+	e.wake(r, now+int64(wait))
 }
-
-// stranger is for steps without a connection.
-func (e *Engine) stranger(*conn.Step) {}

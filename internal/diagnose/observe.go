@@ -1,6 +1,8 @@
 package diagnose
 
 import (
+	"net/netip"
+
 	"tcpstory/internal/conn"
 	"tcpstory/internal/tcp"
 )
@@ -26,11 +28,14 @@ func (e *Engine) packet(r *record, s *conn.Step) {
 
 // segment takes in a segment that r's end has sent, or that has arrived there.
 func (e *Engine) segment(r *record, s *conn.Step, out bool) {
-	p, now := &s.Event.Packet, s.Event.Time
+	p := &s.Event.Packet
 	r.saw.packets++
+	if !out {
+		r.arrives(p, s.Event.Time)
+	}
 	if p.Flags&(tcp.SYN|tcp.FIN|tcp.RST) != 0 {
 		e.control(r, s, out)
-	} else if r.State == tcp.SynRecv && r.Cookie == 0 && !out && p.Flags.Has(tcp.ACK) {
+	} else if r.Role == conn.RoleServer && r.Cookie == 0 && !out && r.saw.synIn > 0 && p.Flags.Has(tcp.ACK) {
 		if r.saw.ackIn++; r.saw.ackIn == 1 {
 			e.noteSegment(r, s, out)
 		}
@@ -49,8 +54,26 @@ func (e *Engine) segment(r *record, s *conn.Step, out bool) {
 	if !p.Flags.Has(tcp.SYN) {
 		e.window(r, my, its, s, out)
 	}
-	_ = now
 }
+
+// arrives notes when something arrived, and how far it came.
+func (r *record) arrives(p *tcp.Packet, now int64) {
+	r.heard = now
+	at := p.IPOffset + 8 // time to live; in IPv6 the hop limit is one before
+	if p.EtherType == etherIPv6 {
+		at--
+	}
+	if at >= len(p.Frame) {
+		return
+	}
+	if p.Flags.Has(tcp.RST) {
+		r.rstHops = p.Frame[at]
+	} else {
+		r.hops = p.Frame[at]
+	}
+}
+
+const etherIPv6 = 0x86dd
 
 // control counts what opens and closes a connection.
 func (e *Engine) control(r *record, s *conn.Step, out bool) {
@@ -61,8 +84,13 @@ func (e *Engine) control(r *record, s *conn.Step, out bool) {
 		bump(&w.rstOut, &w.rstIn, out)
 	case f.Has(tcp.SYN | tcp.ACK):
 		bump(&w.synAckOut, &w.synAckIn, out)
+		if out && s.Event.New == tcp.StateUnknown && s.Event.Packet.Dir == tcp.DirOut {
+			w.bareSynAck++
+		}
 	case f.Has(tcp.SYN):
-		bump(&w.synOut, &w.synIn, out)
+		if bump(&w.synOut, &w.synIn, out); w.firstSyn == 0 {
+			w.firstSyn = s.Event.Time
+		}
 	default:
 		bump(&w.finOut, &w.finIn, out)
 	}
@@ -116,6 +144,11 @@ func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
 	if int32(end-my.next) <= 0 {
 		return // again
 	}
+	if out && !my.outstanding() {
+		if before := max(my.last, its.last, my.ackAt, its.ackAt); before > 0 {
+			r.pause = now - before
+		}
+	}
 	if my.next, my.last = end, now; n == 0 {
 		return
 	}
@@ -125,12 +158,12 @@ func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
 	if n > my.largest && n > my.probe {
 		my.probe, my.probeTo = n, end
 	}
-	e.stall(r, my, its, s, out)
+	e.stall(r, n, now, out)
 	if speaker := turnOf(out); r.turn != speaker {
 		r.turn, my.asked = speaker, now
 		e.answered(r, its, s, out)
 	}
-	if clientSpeaks(r, out) {
+	if clientSpeaks(r, out) && (r.replies > 0 || e.answering[r.server()]) {
 		e.wake(r, now+int64(e.lim.Slow))
 	}
 }
@@ -159,6 +192,9 @@ func (e *Engine) acknowledges(r *record, its *stream, s *conn.Step, out bool) {
 		its.acked, its.ackAt = p.Ack, now
 		if int32(p.Ack-its.next) > 0 {
 			its.next = p.Ack
+		}
+		if p.PayloadLen == 0 && clientSpeaks(r, !out) && !its.outstanding() {
+			r.stalls.ackAt = now
 		}
 		if its.probe > 0 && int32(p.Ack-its.probeTo) >= 0 {
 			its.largest, its.probe = its.probe, 0
@@ -203,8 +239,8 @@ func (e *Engine) window(r *record, my, its *stream, s *conn.Step, out bool) {
 		e.noteSegment(r, s, out)
 	case its.zero != 0:
 		e.noteSegment(r, s, out)
-		if now-its.zero >= int64(e.lim.After) {
-			e.judge(r, now)
+		if lasted := now - its.zero; lasted > its.closed.lasted {
+			its.closed = closure{lasted, its.probes}
 		}
 		its.zero = 0
 		if r.told != nil {
@@ -219,6 +255,7 @@ func (e *Engine) answered(r *record, its *stream, s *conn.Step, out bool) {
 		return // the client's time to think
 	}
 	now := s.Event.Time
+	e.learnsAnswer(r)
 	if late := now - its.last; late >= int64(e.lim.Slow) && its.zero == 0 {
 		if r.slow++; late > r.waited.to-r.waited.from {
 			r.waited = wait{its.last, now, its.ackAt}
@@ -226,6 +263,28 @@ func (e *Engine) answered(r *record, its *stream, s *conn.Step, out bool) {
 		e.noteSegment(r, s, out)
 		e.wake(r, now)
 	}
+}
+
+// mostAnswering bounds what is known of servers.
+const mostAnswering = 1 << 14
+
+// learnsAnswer: this server answers, so that its silence means something.
+func (e *Engine) learnsAnswer(r *record) {
+	if r.replies++; r.replies > 1 {
+		return
+	}
+	if len(e.answering) >= mostAnswering {
+		clear(e.answering)
+	}
+	e.answering[r.server()] = true
+}
+
+// server is the address that was connected to, as r's end has it.
+func (r *record) server() netip.AddrPort {
+	if r.Role == conn.RoleServer {
+		return r.Flow.Local
+	}
+	return r.Flow.Remote
 }
 
 // complaint takes in an ICMP error.

@@ -1,6 +1,8 @@
 package diagnose
 
 import (
+	"time"
+
 	"tcpstory/internal/conn"
 	"tcpstory/internal/tcp"
 )
@@ -19,7 +21,14 @@ type stream struct {
 	last    int64  // when it sent something new
 	ackAt   int64  // when the other end last acknowledged something new
 	zero    int64  // since when its receiver has let it send nothing; 0 not so
-	probes  uint32 // window probes since then
+	probes  uint32 // empty segments that ask for an answer: probes of a closed window since then, and keepalives
+	closed  closure
+}
+
+// closure is the longest that a receiver has stopped a direction.
+type closure struct {
+	lasted int64
+	probes uint32
 }
 
 // outstanding: something was sent that is not acknowledged.
@@ -51,7 +60,17 @@ type record struct {
 	lastRTO int64
 	waited  wait // the slowest answer
 	slow    uint32
+	replies uint32 // requests that were answered in time
 	stalls  stalls
+
+	pause    int64         // how long nothing was said before what was sent last
+	heard    int64         // when something arrived last
+	hops     uint8         // hop limit of what arrives; 0 unknown
+	rstHops  uint8         // of the RST that arrived
+	patience time.Duration // TCP_USER_TIMEOUT, where it has ended the connection
+	hung     tcp.State     // the state that it has left at last, after too long,
+	hungFor  int64         // and after how long
+	pile     *pile         // it is the one that made a pile of TIME_WAIT too high
 
 	due    int64 // when it is looked at next, ns; never is far away
 	prev   *record
@@ -93,6 +112,7 @@ type seen struct {
 	lossFrom            int64  // the first loss of the present spell
 	lossTo              int64
 	spell               uint32 // losses in it
+	worstSpell          uint32
 	sent                uint32 // data segments sent
 	deadLen             uint32 // payload of the segment that timed out last
 	deadSeq             uint32
@@ -100,6 +120,10 @@ type seen struct {
 	needless            uint32 // probes and repetitions of which the receiver says that it had the data
 	reset               resetKind
 	resetState          tcp.State
+	refused             tcp.Flags // of the segment that a RST answered
+	refusedLen          uint32
+	bareSynAck          uint32 // SYN-ACKs without a request socket: SYN cookies
+	firstSyn            int64
 }
 
 // resetKind says who ended it by a RST.
@@ -122,8 +146,8 @@ type wait struct {
 type stalls struct {
 	count uint32
 	sum   int64
-	sent  int64 // when a small segment left, and nothing since
-	ackAt int64
+	sent  int64 // when a small segment left, and nothing since; 0: none has
+	ackAt int64 // when it was acknowledged, by an empty segment
 }
 
 // never is when a record is looked at that has nothing under way.

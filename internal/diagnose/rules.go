@@ -24,12 +24,30 @@ var Rules []Rule
 // covering says which rules another one explains: where it is found, they are its
 // consequences, and not said.
 var covering = map[string][]string{
-	"syn-dropped-locally":    {"syn-unanswered"},
+	"syn-dropped-locally":    {"syn-unanswered", "prohibited", "unreachable"},
 	"synack-dropped-locally": {"synack-unanswered", "syn-unanswered"},
-	"prohibited":             {"syn-unanswered", "syn-dropped-locally", "refused"},
-	"unreachable":            {"syn-unanswered", "syn-dropped-locally", "refused"},
+	"prohibited":             {"syn-unanswered", "refused"},
+	"unreachable":            {"syn-unanswered", "refused"},
 	"refused":                {"syn-unanswered", "syn-dropped-locally"},
 	"synack-unanswered":      {"syn-unanswered"},
+	"accept-queue-full":      {"syn-unanswered", "synack-unanswered", "loss-timeouts", "retransmit-timeout", "tail-loss", "syn-queue-full"},
+	"syn-queue-full":         {"syn-unanswered"},
+
+	"own-zero-window": {"peer-zero-window"},
+	"mtu-black-hole":  {"loss", "loss-timeouts", "tail-loss", "retransmit-timeout", "user-timeout"},
+	"loss-timeouts":   {"tail-loss"},
+
+	"middlebox-forgot":   {"retransmit-timeout", "user-timeout", "keepalive-death", "loss-timeouts", "tail-loss", "rst-by-peer", "rst-no-socket"},
+	"user-timeout":       {"retransmit-timeout", "loss-timeouts", "tail-loss"},
+	"keepalive-death":    {"rst-by-peer", "rst-no-socket", "dropped-locally"},
+	"retransmit-timeout": {"loss-timeouts", "tail-loss", "dropped-locally"},
+	"rst-unread-data":    {"rst-by-peer", "rst-no-socket"},
+	"rst-linger":         {"rst-by-peer", "rst-no-socket"},
+	"rst-no-socket":      {"rst-by-peer"},
+
+	"close-wait-leak":      {"fin-wait2-stuck"},
+	"fin-wait1-unanswered": {"retransmit-timeout", "user-timeout", "loss-timeouts", "tail-loss", "dropped-locally"},
+	"last-ack-unanswered":  {"retransmit-timeout", "user-timeout", "loss-timeouts", "tail-loss", "dropped-locally", "fin-wait2-stuck"},
 }
 
 func init() {

@@ -28,6 +28,7 @@ type verdictObject struct {
 	Update        int             `json:"update,omitempty"`
 	Text          string          `json:"text"`
 	Next          string          `json:"next"`
+	Numbers       numbersObject   `json:"numbers,omitempty"`
 	Role          string          `json:"role,omitempty"`
 	Cookie        uint64          `json:"cookie,omitempty"`
 	Netns         uint32          `json:"netns,omitempty"`
@@ -46,13 +47,27 @@ type verdictObject struct {
 	Evidence      []clueObject    `json:"evidence"`
 }
 
+type numbersObject map[string]uint32
+
+func numbersOf(f *diagnose.Finding) numbersObject {
+	if len(f.Numbers) == 0 {
+		return nil
+	}
+	o := numbersObject{}
+	for _, n := range f.Numbers {
+		o[n.What] = n.N
+	}
+	return o
+}
+
 type findingObject struct {
-	Rule      string `json:"rule"`
-	Place     string `json:"place"`
-	Certainty string `json:"certainty"`
-	Standing  bool   `json:"standing,omitempty"`
-	Text      string `json:"text"`
-	Next      string `json:"next"`
+	Rule      string        `json:"rule"`
+	Place     string        `json:"place"`
+	Certainty string        `json:"certainty"`
+	Standing  bool          `json:"standing,omitempty"`
+	Text      string        `json:"text"`
+	Next      string        `json:"next"`
+	Numbers   numbersObject `json:"numbers,omitempty"`
 }
 
 type clueObject struct {
@@ -81,7 +96,7 @@ func (j *VerdictJSON) Verdict(v *diagnose.Verdict) error {
 	o := verdictObject{
 		Time: time.Unix(0, v.Time).UTC(), TimeNs: v.Time, Kind: "verdict", Conn: n.Number,
 		Rule: f.Rule.Name, Place: f.Place.String(), Certainty: f.Certainty.String(), Standing: v.Standing, Update: v.Update,
-		Text: f.Text, Next: f.Next, Cookie: n.Cookie, Netns: n.Netns, Older: n.Older, Evidence: []clueObject{},
+		Text: f.Text, Next: f.Next, Numbers: numbersOf(f), Cookie: n.Cookie, Netns: n.Netns, Older: n.Older, Evidence: []clueObject{},
 	}
 	o.LocalAddr, o.LocalPort = addrOf(n.Flow.Local)
 	o.RemoteAddr, o.RemotePort = addrOf(n.Flow.Remote)
@@ -98,7 +113,7 @@ func (j *VerdictJSON) Verdict(v *diagnose.Verdict) error {
 		o.CgroupPath, o.Container, o.ContainerName = p.Path, p.Container, p.Name
 	}
 	for _, f := range v.Findings[1:] {
-		o.Then = append(o.Then, findingObject{f.Rule.Name, f.Place.String(), f.Certainty.String(), f.Standing, f.Text, f.Next})
+		o.Then = append(o.Then, findingObject{f.Rule.Name, f.Place.String(), f.Certainty.String(), f.Standing, f.Text, f.Next, numbersOf(&f)})
 	}
 	for i := range v.Evidence {
 		o.Evidence = append(o.Evidence, clueOf(&v.Evidence[i]))

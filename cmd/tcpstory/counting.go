@@ -1,0 +1,102 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"tcpstory/internal/host"
+	"tcpstory/internal/kernel"
+	"tcpstory/internal/tcp"
+)
+
+// counting is a source that also tells what counters of the namespaces' network
+// stacks have moved by, as KindCounters events: what a full queue throws away, no
+// tracepoint tells.
+type counting struct {
+	*named
+	wanted []uint32 // namespaces; empty: all
+	spaces []host.Namespace
+	listed int64 // when spaces was
+	known  map[uint32]host.NetStat
+	due    int64 // when to look next, ns
+	ready  []tcp.Event
+}
+
+// How often counters are read: at most one part in countShare of a CPU goes there.
+const (
+	countEvery = time.Second
+	countShare = 100
+	listEvery  = 10 * time.Second
+)
+
+// Read implements source.
+func (c *counting) Read(ev *tcp.Event) error {
+	if len(c.ready) > 0 {
+		*ev, c.ready = c.ready[0], c.ready[1:]
+		return nil
+	}
+	err := c.named.Read(ev)
+	switch {
+	case err == nil && ev.Time >= c.due:
+		c.look(time.Now(), ev.Netns)
+	case errors.Is(err, kernel.ErrIdle):
+		if now := time.Now(); now.UnixNano() >= c.due {
+			c.look(now, 0)
+		}
+		if len(c.ready) > 0 {
+			return c.Read(ev)
+		}
+	}
+	return err
+}
+
+// look reads the counters of all namespaces. What cannot be read is not told.
+func (c *counting) look(now time.Time, netns uint32) {
+	at := now.UnixNano()
+	missing := netns != 0 && !slices.ContainsFunc(c.spaces, func(ns host.Namespace) bool { return ns.Inode == netns })
+	if missing || at-c.listed >= int64(listEvery) {
+		c.list(at)
+	}
+	for _, ns := range c.spaces {
+		var n host.NetStat
+		err := ns.Do(func() (err error) {
+			n, err = host.NetStatHere()
+			return err
+		})
+		if err == nil {
+			c.tell(ns.Inode, n, at)
+		}
+	}
+	c.due = at + max(int64(countEvery), countShare*int64(time.Since(now)))
+}
+
+func (c *counting) list(at int64) {
+	found, _, err := c.names.Namespaces()
+	if err != nil {
+		return
+	}
+	c.listed = at
+	c.spaces = slices.DeleteFunc(found, func(ns host.Namespace) bool {
+		return len(c.wanted) > 0 && !slices.Contains(c.wanted, ns.Inode)
+	})
+}
+
+// tell makes an event of what has moved, and of what is met first.
+func (c *counting) tell(netns uint32, n host.NetStat, at int64) {
+	before, met := c.known[netns]
+	if met && before == n {
+		return
+	}
+	if c.known == nil {
+		c.known = map[uint32]host.NetStat{}
+	}
+	c.known[netns] = n
+	s := &tcp.Stack{LocalPorts: n.LocalPorts}
+	if met {
+		s.ListenOverflows = n.ListenOverflows - before.ListenOverflows
+		s.ReqQFullDrop = n.TCPReqQFullDrop - before.TCPReqQFullDrop
+		s.ReqQFullCookies = n.TCPReqQFullDoCookies - before.TCPReqQFullDoCookies
+	}
+	c.ready = append(c.ready, tcp.Event{Kind: tcp.KindCounters, Time: at, Netns: netns, Stack: s})
+}

@@ -1,0 +1,258 @@
+package diagnose
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"tcpstory/internal/conn"
+	"tcpstory/internal/tcp"
+)
+
+// countersLate is how late the counters of a namespace may be told.
+const countersLate = 1200 * time.Millisecond
+
+// stack is what is known of a namespace's network stack.
+type stack struct {
+	ports    uint32 // how many local ports connect() may take; 0 unknown
+	overflow moved  // ListenOverflows
+	dropped  moved  // TCPReqQFullDrop
+	cookies  moved  // TCPReqQFullDoCookies
+}
+
+// moved is a counter: when it was last found to have moved, and by how much in all.
+type moved struct {
+	at int64
+	by uint32
+}
+
+func (m *moved) move(by uint64, now int64) {
+	if by > 0 {
+		m.at, m.by = now, m.by+uint32(by)
+	}
+}
+
+// counters takes in what a namespace's counters have moved by.
+func (e *Engine) counters(ev *tcp.Event) {
+	s := e.stacks[ev.Netns]
+	if s == nil {
+		s = &stack{}
+		e.stacks[ev.Netns] = s
+	}
+	c := ev.Stack
+	if c == nil {
+		return
+	}
+	s.overflow.move(c.ListenOverflows, ev.Time)
+	s.dropped.move(c.ReqQFullDrop, ev.Time)
+	s.cookies.move(c.ReqQFullCookies, ev.Time)
+	if c.LocalPorts != 0 {
+		s.ports = c.LocalPorts
+	}
+}
+
+// stack is what is known of x's namespace.
+func (x *exam) stack() *stack {
+	if s := x.e.stacks[x.r.Netns]; s != nil {
+		return s
+	}
+	return &stack{}
+}
+
+// half reports an attempt that a listener of this host has not let become a
+// connection, though nothing else has thrown it away.
+func (x *exam) half() bool {
+	r := x.r
+	return r.Role == conn.RoleServer && r.Cookie == 0 && r.saw.synIn > 0 && r.saw.reset == noReset && r.saw.rstIn == 0 &&
+		x.dropped(DroppedIn, tcp.SYN, handshake) == nil
+}
+
+func acceptQueue(x *exam) (f Finding, ok bool) {
+	r := x.r
+	if !x.half() || r.saw.synAckOut > 0 && r.saw.ackIn == 0 {
+		return f, false
+	}
+	if m := x.stack().overflow; m.at < r.saw.firstSyn || m.at == 0 {
+		return f, false
+	}
+	if r.saw.synIn < x.lim.Syns && r.saw.ackIn < x.lim.Syns && !x.lasts(r.saw.firstSyn) {
+		return f, false
+	}
+	x.overflowed("ListenOverflows", x.stack().overflow)
+	f = Finding{Certainty: Sure, Standing: true, cites: of(Arrived, Left, Overflowed, SynAckAgain)}
+	f.Text = fmt.Sprintf("%s for port %d arrived and %s not answered: the listener's queue of connections to accept is full", plural(r.saw.synIn, "SYN"), r.Flow.Local.Port(), wasWere(r.saw.synIn))
+	if r.saw.synAckOut > 0 {
+		f.Text = fmt.Sprintf("%s that ends the handshake for port %d arrived %s and was not taken: the listener's queue of connections to accept is full", "an ACK", r.Flow.Local.Port(), times(r.saw.ackIn))
+	}
+	return f, true
+}
+
+func wasWere(n uint32) string {
+	if n == 1 {
+		return "was"
+	}
+	return "were"
+}
+
+// overflowed keeps a counter as evidence, once.
+func (x *exam) overflowed(name string, m moved) {
+	if x.clue(func(c *Clue) bool { return c.Sight == Overflowed && c.Reason == name }) == nil {
+		x.e.note(x.r, Clue{Sight: Overflowed, Time: m.at, Reason: name, Count: m.by})
+	}
+}
+
+func synQueue(x *exam) (f Finding, ok bool) {
+	r := x.r
+	f = Finding{Certainty: Sure, cites: of(Arrived, Left, Overflowed, Moved)}
+	if m := x.stack().cookies; r.Role == conn.RoleServer && r.saw.bareSynAck > 0 && r.saw.firstSyn > 0 && m.at >= r.saw.firstSyn {
+		x.overflowed("TCPReqQFullDoCookies", m)
+		f.Text = fmt.Sprintf("the SYN for port %d was answered by a SYN cookie: too many connections are half open", r.Flow.Local.Port())
+		return f, true
+	}
+	m := x.stack().dropped
+	if !x.half() || r.saw.synAckOut > 0 || m.at < r.saw.firstSyn || m.at == 0 || r.saw.synIn < x.lim.Syns && !x.lasts(r.saw.firstSyn) {
+		return f, false
+	}
+	x.overflowed("TCPReqQFullDrop", m)
+	f.Standing = true
+	f.Text = fmt.Sprintf("%s for port %d arrived and %s not answered: too many connections are half open, and SYN cookies are off", plural(r.saw.synIn, "SYN"), r.Flow.Local.Port(), wasWere(r.saw.synIn))
+	return f, true
+}
+
+// pile are the TIME_WAITs towards one destination, which hold local ports.
+type pile struct {
+	n     uint32
+	ports uint32
+	told  bool
+	who   *record // of whom a verdict is due; nil: of nobody
+	since int64   // when it became too high
+}
+
+type pileKey struct {
+	netns uint32
+	from  netip.Addr
+	to    netip.AddrPort
+}
+
+// defaultPorts is how many ports net.ipv4.ip_local_port_range leaves by default.
+const defaultPorts = 60999 - 32768 + 1
+
+// heap counts who enters and leaves TIME_WAIT at the end that chose its port.
+func (e *Engine) heap(s *conn.Step) {
+	ev := s.Event
+	if ev.Kind != tcp.KindState && ev.Kind != tcp.KindSocket || s.Conn.Role == conn.RoleServer {
+		return
+	}
+	key := pileKey{s.Conn.Netns, s.Flow.Local.Addr(), s.Flow.Remote}
+	switch {
+	case s.Remains == tcp.TimeWait, ev.New == tcp.TimeWait:
+		p := e.piles[key]
+		if p == nil {
+			if len(e.piles) >= mostAnswering {
+				clear(e.piles)
+			}
+			p = &pile{ports: e.portsOf(key.netns)}
+			e.piles[key] = p
+		}
+		if p.n++; p.n*100 >= p.ports*e.lim.PortShare {
+			e.high(p, s)
+		}
+	case ev.Old == tcp.TimeWait:
+		if p := e.piles[key]; p != nil {
+			if p.n--; p.n*200 < p.ports*e.lim.PortShare {
+				p.told = false
+			}
+			if p.n == 0 && p.who == nil {
+				delete(e.piles, key)
+			}
+		}
+	}
+}
+
+// grown is how long a pile must not have grown to be told of.
+const grown = time.Second
+
+// high has a pile told of once, when it grows no more, or has grown for too long.
+// It gets a record of its own, which stands for all of its connections.
+func (e *Engine) high(p *pile, s *conn.Step) {
+	now := s.Event.Time
+	if p.who == nil {
+		if p.told {
+			return
+		}
+		p.told, p.since, p.who = true, now, &record{pile: p, due: never, opened: now, closed: now}
+		e.identify(p.who, s)
+		p.who.peer = nil
+		e.note(p.who, Clue{Sight: Moved, Time: now, Old: s.Event.Old, New: tcp.TimeWait})
+	}
+	p.who.due = never
+	e.wake(p.who, min(now+int64(grown), p.since+int64(e.lim.After)))
+}
+
+func (e *Engine) portsOf(netns uint32) uint32 {
+	if s := e.stacks[netns]; s != nil && s.ports != 0 {
+		return s.ports
+	}
+	return defaultPorts
+}
+
+// stall looks for a small segment that had to wait for the acknowledgement of the
+// one before: it leaves at once when that has come.
+func (e *Engine) stall(r *record, n uint32, now int64, out bool) {
+	s := &r.stalls
+	if !clientSpeaks(r, out) {
+		s.sent, s.ackAt = 0, 0
+		return
+	}
+	if s.sent != 0 && s.ackAt > s.sent && now-s.ackAt < int64(atOnce) {
+		if wait := s.ackAt - s.sent; wait >= int64(e.lim.StallMin) && wait <= int64(e.lim.StallMax) {
+			s.count++
+			s.sum += wait
+			if s.count == e.lim.Stalls {
+				e.wake(r, now)
+			}
+		}
+	}
+	s.sent, s.ackAt = 0, 0
+	if n < e.lim.Large {
+		s.sent = now
+	}
+}
+
+// atOnce is how soon a segment that was waiting follows the acknowledgement.
+const atOnce = 5 * time.Millisecond
+
+// saysTwice reports an acknowledgement that says of some data that it came twice
+// (RFC 2883): its first SACK block lies below what it acknowledges, or within the
+// second.
+func saysTwice(ev *tcp.Event) bool {
+	p := &ev.Packet
+	at, end := p.L4Offset+20, p.L4Offset+p.HeaderLen
+	for end <= len(p.Frame) && at+1 < end {
+		kind, n := p.Frame[at], int(p.Frame[at+1])
+		switch {
+		case kind == 0:
+			return false
+		case kind == 1:
+			at++
+			continue
+		case n < 2 || at+n > end:
+			return false
+		case kind == 5 && n >= 10:
+			return duplicate(p.Frame[at+2:at+n], p.Ack)
+		}
+		at += n
+	}
+	return false
+}
+
+func duplicate(blocks []byte, ack uint32) bool {
+	number := func(i int) uint32 {
+		b := blocks[i*4:]
+		return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+	}
+	if int32(number(1)-ack) <= 0 {
+		return true
+	}
+	return len(blocks) >= 16 && int32(number(0)-number(2)) >= 0 && int32(number(1)-number(3)) <= 0
+}
