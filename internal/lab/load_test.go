@@ -53,6 +53,38 @@ func checkLoad(t *testing.T, l *Lab, opt LoadOptions) {
 	}
 }
 
+// TestLoadShapes: every life comes to its end, over both families, and the kernel
+// counts nothing that is not healthy.
+func TestLoadShapes(t *testing.T) {
+	const conns = 440
+	for _, f := range Families {
+		t.Run(f.String(), func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, Options{})
+			client, server := l.Host(Client), l.Host(Server)
+			res, err := Load(t.Context(), client, LoadOptions{
+				Conns: conns, Bytes: 200, Shapes: Shapes(), Family: f, Server: server, Workers: 2,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if opened := snmp(t, client, "Tcp", "ActiveOpens"); res.Conns != conns || opened != conns {
+				t.Errorf("%d connections were to be made: %d, the kernel counts %d", conns, res.Conns, opened)
+			}
+			for _, h := range []*Host{client, server} {
+				for _, c := range [][2]string{
+					{"Tcp", "OutRsts"}, {"Tcp", "EstabResets"}, {"Tcp", "RetransSegs"}, {"TcpExt", "TCPTimeouts"},
+					{"TcpExt", "TCPToZeroWindowAdv"}, {"TcpExt", "ListenOverflows"},
+				} {
+					if n := snmp(t, h, c[0], c[1]); n != 0 {
+						t.Errorf("%s %s is %d on the %s", c[0], c[1], n, h.Name())
+					}
+				}
+			}
+		})
+	}
+}
+
 // TestLoadBySeconds: a duration bounds a load too.
 func TestLoadBySeconds(t *testing.T) {
 	l := newLab(t, Options{})

@@ -42,7 +42,7 @@ func keepaliveTimeout(r *run) {
 	r.tell("the server runs nginx with keepalive_timeout 1s")
 	stop := r.startNginx()
 	defer stop()
-	r.connect(Option{})
+	r.connect()
 	r.try(func() error { return r.clientPeer.Outcome(r.ctx, conn) })
 	r.tell("the client asks: GET /")
 	r.try(func() error { return r.clientPeer.SendText(r.ctx, conn, httpRequest) })
