@@ -24,6 +24,7 @@ var importLaw = map[string][]string{
 	"internal/diagnose": {"tcp", "conn"},
 	"internal/render":   {"tcp", "conn", "diagnose"},
 	"internal/lab":      {"tcp"},
+	"internal/whytest":  {},
 	"internal/bench":    {"lab", "tcp"},
 	"cmd/tcpstory":      {"tcp", "filter", "kernel", "host", "capture", "record", "timeline", "conn", "diagnose", "render"},
 	"cmd/tcplab":        {"lab", "bench", "tcp"},

@@ -172,6 +172,9 @@ func noFreePort(x *exam) (f Finding, ok bool) {
 func synBlocked(x *exam) (f Finding, ok bool) {
 	standing, yes := x.opening()
 	drop := x.dropped(DroppedOut, tcp.SYN, handshake)
+	if x.unresolved() {
+		return f, false
+	}
 	if !yes || drop == nil && (x.r.saw.synOut > 0 || x.blind()) || drop != nil && x.r.saw.synOut >= drop.Count || drop != nil && neighbourly(drop.Reason) {
 		return f, false
 	}
@@ -189,8 +192,7 @@ func synBlocked(x *exam) (f Finding, ok bool) {
 func neighbour(x *exam) (f Finding, ok bool) {
 	standing, yes := x.opening()
 	drop := x.clue(func(c *Clue) bool { return c.Sight == DroppedOut && neighbourly(c.Reason) })
-	unresolved := drop != nil || x.r.errno == int32(unix.EHOSTUNREACH) && x.r.saw.synOut == 0 && !x.blind()
-	if !yes || !unresolved {
+	if !yes || !x.unresolved() {
 		return f, false
 	}
 	f = Finding{Certainty: Sure, Standing: standing, cites: of(DroppedOut, Moved, Failed, NotedError, Resent, Complained),
@@ -199,6 +201,16 @@ func neighbour(x *exam) (f Finding, ok bool) {
 		f.Certainty = Probably
 	}
 	return f, true
+}
+
+// unresolved: the kernel says so, or so it seems: the SYN was held, thrown away
+// without a reason of a firewall's, and the error is the one for it.
+func (x *exam) unresolved() bool {
+	if x.clue(func(c *Clue) bool { return c.Sight == DroppedOut && neighbourly(c.Reason) }) != nil {
+		return true
+	}
+	drop := x.dropped(DroppedOut, tcp.SYN, handshake)
+	return x.r.errno == int32(unix.EHOSTUNREACH) && x.r.saw.synOut == 0 && !x.blind() && (drop == nil || drop.Reason == "NOT_SPECIFIED" || drop.Reason == "")
 }
 
 // neighbourly are the kernel's reasons NEIGH_FAILED, NEIGH_QUEUEFULL, NEIGH_DEAD, NEIGH_CREATEFAIL.

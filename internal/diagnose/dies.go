@@ -110,7 +110,7 @@ func keepaliveDeath(x *exam) (f Finding, ok bool) {
 		return f, false
 	}
 	said := x.keptAlive()
-	if said == nil && (x.r.saw.rto+x.r.saw.tlp > 0 || x.r.out.outstanding() || x.r.patience > 0) {
+	if said == nil && (x.r.saw.rto+x.r.saw.tlp > 0 || x.r.out.outstanding() || x.r.patience > 0 || x.clue(func(c *Clue) bool { return c.Sight == DroppedOut && c.Len > 0 }) != nil) {
 		return f, false
 	}
 	f = Finding{Certainty: Sure, Place: x.lossPlace(), cites: of(Left, Arrived, DroppedOut, DroppedIn, ResetSent, Moved, Failed)}

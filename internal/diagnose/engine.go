@@ -102,7 +102,7 @@ func (e *Engine) Pass(now int64) error {
 func (e *Engine) step(s *conn.Step) {
 	ev := s.Event
 	e.heap(s)
-	r := e.recordOf(s.Conn, ev.Kind == tcp.KindConnectFailed || ev.Kind == tcp.KindSendReset && ev.Cookie == 0)
+	r := e.recordOf(s.Conn, ev.Kind == tcp.KindConnectFailed || answersSegment(ev))
 	if r == nil {
 		return
 	}
@@ -216,10 +216,19 @@ func (e *Engine) note(r *record, c Clue) {
 // identify takes over what is known of whose r is.
 func (e *Engine) identify(r *record, s *conn.Step) {
 	c := s.Conn
-	r.Number, r.Netns, r.Role, r.Older, r.Flow = c.Number, c.Netns, c.Role, c.Older, c.Flow
-	r.Task, r.Namespace, r.Home, r.Cgroup = c.Task, c.Namespace, c.Home, c.Cgroup
+	cookie, state := r.Cookie, r.State
+	r.End = endOf(c)
+	r.Cookie, r.State = cookie, state
 	if p := c.Peer; p != nil && (r.peer == nil || r.peer.Cookie != p.Cookie || r.peer.Flow != p.Flow) {
 		e.join(r, p)
+	}
+}
+
+// endOf is what is known of whose c is.
+func endOf(c *conn.Conn) End {
+	return End{
+		Number: c.Number, Cookie: c.Cookie, Netns: c.Netns, Role: c.Role, State: c.State, Older: c.Older, Flow: c.Flow,
+		Task: c.Task, Namespace: c.Namespace, Home: c.Home, Cgroup: c.Cgroup,
 	}
 }
 

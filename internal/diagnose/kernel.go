@@ -69,21 +69,24 @@ func (e *Engine) resent(r *record, ev *tcp.Event) {
 	if ev.Errno < 0 {
 		return // it could not even be sent
 	}
-	switch ev.Again {
-	case tcp.RetransmitSYN:
+	switch {
+	case ev.Again == tcp.RetransmitSYN:
 		w.syn++
 		return
+	case ev.Packet.PayloadLen == 0:
+		return // a FIN: those that wait for it are judged by their state
+	}
+	switch ev.Again {
 	case tcp.RetransmitFast:
 		w.fast++
 	case tcp.RetransmitTLP:
-		if ev.Packet.PayloadLen == 0 {
-			return // a FIN: those that wait for it are judged by their state
-		}
 		w.tlp++
+		w.probing = true
 	case tcp.RetransmitLossRepair:
 		w.repair++
 	case tcp.RetransmitRTO:
 		w.rto++
+		w.probing = false
 		if w.row == 0 || ev.Count <= 1 {
 			w.rowFrom, w.deadAcks = ev.Time, 0
 		}
@@ -97,7 +100,7 @@ func (e *Engine) resent(r *record, ev *tcp.Event) {
 	w.spell++
 	w.worstSpell = max(w.worstSpell, w.spell)
 	w.lossTo = ev.Time
-	if w.row >= e.lim.Timeouts || w.fast >= e.lim.Fast || w.tlp > 0 {
+	if w.row >= e.lim.Timeouts || w.fast >= e.lim.Fast {
 		e.wake(r, ev.Time+int64(settle))
 	}
 }
@@ -105,12 +108,17 @@ func (e *Engine) resent(r *record, ev *tcp.Event) {
 // resets says who resets whom.
 func (e *Engine) resets(r *record, s *conn.Step) {
 	r.saw.reset = weAborted
-	if s.Event.Cookie == 0 {
+	if answersSegment(s.Event) {
 		r.saw.reset = weRefused
 		r.saw.refused, r.saw.refusedLen = s.Event.Packet.Flags, uint32(s.Event.Packet.PayloadLen)
 		e.wake(r, s.Event.Time+int64(settle))
 	}
 	r.saw.resetState = s.Event.New
+}
+
+// answersSegment: the RST was nobody's, and names the segment that it answers.
+func answersSegment(ev *tcp.Event) bool {
+	return ev.Kind == tcp.KindSendReset && ev.Packet.IsTCP && ev.Packet.Dir == tcp.DirIn
 }
 
 // existed is for a socket that is older than the trace.
@@ -150,7 +158,8 @@ func (e *Engine) moves(r *record, s *conn.Step) {
 func (e *Engine) leaves(r *record, ev *tcp.Event) {
 	switch r.State {
 	case tcp.CloseWait, tcp.FinWait2, tcp.FinWait1, tcp.LastAck:
-		if ev.New != r.State && r.told != nil && ev.Time-r.quiet() >= int64(e.lim.After) {
+		gaveUp := ev.New == tcp.Close && ev.Errno == int32(unix.ETIMEDOUT)
+		if ev.New != r.State && (gaveUp || r.told != nil && ev.Time-r.quiet() >= int64(e.lim.After)) {
 			r.hung, r.hungFor = r.State, ev.Time-r.since
 		}
 	}

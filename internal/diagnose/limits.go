@@ -26,7 +26,7 @@ type Limits struct {
 // DefaultLimits are the published ones.
 var DefaultLimits = Limits{
 	After: 3 * time.Second, Slow: 3 * time.Second, Spell: 10 * time.Second, Idle: 30 * time.Second,
-	Timeouts: 3, Fast: 4, LossShare: 10,
+	Timeouts: 2, Fast: 4, LossShare: 10,
 	Stalls: 3, StallMin: 20 * time.Millisecond, StallMax: 500 * time.Millisecond,
 	PortShare: 60, Large: 1000, HoleTimeouts: 2, Syns: 2,
 }

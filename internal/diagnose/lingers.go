@@ -110,6 +110,7 @@ func timeWaits(x *exam) (f Finding, ok bool) {
 		return f, false
 	}
 	p.who = nil
+	x.e.note(x.r, Clue{Sight: Moved, Time: p.since, Old: tcp.FinWait2, New: tcp.TimeWait, Count: p.n})
 	f = Finding{Certainty: Sure, Standing: true, cites: of(Moved), Text: fmt.Sprintf(
 		"%d connections from %s to %s stand in TIME_WAIT, of %d local ports", p.n, x.r.Flow.Local.Addr(), x.r.Flow.Remote, p.ports)}
 	return f.number("connections", p.n), true

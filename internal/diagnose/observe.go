@@ -203,6 +203,11 @@ func (e *Engine) acknowledges(r *record, its *stream, s *conn.Step, out bool) {
 	if out {
 		return
 	}
+	if moved > 0 && r.saw.probing {
+		r.saw.probing = false
+		r.saw.probed++
+		e.wake(r, now+int64(settle))
+	}
 	switch {
 	case moved > 0 && r.saw.row > 0:
 		e.recovered(r, now)

@@ -105,6 +105,8 @@ type seen struct {
 	ackIn               uint32 // while half open: the third ACK
 	synAckAgain         uint32
 	fast, tlp, syn      uint32 // retransmissions by kind
+	probing             bool   // the last was a tail loss probe
+	probed              uint32 // such probes that were acknowledged
 	rto, repair         uint32
 	row                 uint32 // time-outs in a row now
 	worst               uint32 // most of them in a row

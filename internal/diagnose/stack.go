@@ -46,8 +46,13 @@ func (e *Engine) counters(ev *tcp.Event) {
 	s.overflow.move(c.ListenOverflows, ev.Time)
 	s.dropped.move(c.ReqQFullDrop, ev.Time)
 	s.cookies.move(c.ReqQFullCookies, ev.Time)
-	if c.LocalPorts != 0 {
+	if c.LocalPorts != 0 && c.LocalPorts != s.ports {
 		s.ports = c.LocalPorts
+		for key, p := range e.piles {
+			if key.netns == ev.Netns {
+				e.measure(p, ev.Time)
+			}
+		}
 	}
 }
 
@@ -124,7 +129,8 @@ type pile struct {
 	n     uint32
 	ports uint32
 	told  bool
-	who   *record // of whom a verdict is due; nil: of nobody
+	one   End     // the last of them
+	who   *record // for which a verdict is due; nil: none is
 	since int64   // when it became too high
 }
 
@@ -151,21 +157,32 @@ func (e *Engine) heap(s *conn.Step) {
 			if len(e.piles) >= mostAnswering {
 				clear(e.piles)
 			}
-			p = &pile{ports: e.portsOf(key.netns)}
+			p = &pile{}
 			e.piles[key] = p
 		}
-		if p.n++; p.n*100 >= p.ports*e.lim.PortShare {
-			e.high(p, s)
-		}
+		p.n++
+		p.one = endOf(s.Conn)
+		e.measure(p, ev.Time)
 	case ev.Old == tcp.TimeWait:
 		if p := e.piles[key]; p != nil {
-			if p.n--; p.n*200 < p.ports*e.lim.PortShare {
-				p.told = false
-			}
-			if p.n == 0 && p.who == nil {
+			if p.n--; p.n == 0 && p.who == nil {
 				delete(e.piles, key)
 			}
 		}
+	}
+}
+
+// measure has a pile told of that is too high.
+func (e *Engine) measure(p *pile, now int64) {
+	p.ports = defaultPorts
+	if s := e.stacks[p.one.Netns]; s != nil && s.ports != 0 {
+		p.ports = s.ports
+	}
+	switch share := p.n * 100; {
+	case share >= p.ports*e.lim.PortShare:
+		e.high(p, now)
+	case share*2 < p.ports*e.lim.PortShare:
+		p.told = false
 	}
 }
 
@@ -174,26 +191,16 @@ const grown = time.Second
 
 // high has a pile told of once, when it grows no more, or has grown for too long.
 // It gets a record of its own, which stands for all of its connections.
-func (e *Engine) high(p *pile, s *conn.Step) {
-	now := s.Event.Time
+func (e *Engine) high(p *pile, now int64) {
 	if p.who == nil {
 		if p.told {
 			return
 		}
 		p.told, p.since, p.who = true, now, &record{pile: p, due: never, opened: now, closed: now}
-		e.identify(p.who, s)
-		p.who.peer = nil
-		e.note(p.who, Clue{Sight: Moved, Time: now, Old: s.Event.Old, New: tcp.TimeWait})
 	}
+	p.who.End = p.one
 	p.who.due = never
 	e.wake(p.who, min(now+int64(grown), p.since+int64(e.lim.After)))
-}
-
-func (e *Engine) portsOf(netns uint32) uint32 {
-	if s := e.stacks[netns]; s != nil && s.ports != 0 {
-		return s.ports
-	}
-	return defaultPorts
 }
 
 // stall looks for a small segment that had to wait for the acknowledgement of the

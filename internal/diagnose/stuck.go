@@ -213,12 +213,12 @@ func lossTimeouts(x *exam) (f Finding, ok bool) {
 
 func tailLoss(x *exam) (f Finding, ok bool) {
 	w := &x.r.saw
-	if w.tlp <= w.needless {
+	if w.probed <= w.needless {
 		return f, false
 	}
 	f = Finding{Certainty: Sure, Place: x.lossPlace(), cites: of(Resent, DroppedOut, DroppedIn),
-		Text: fmt.Sprintf("%s for a last segment that was lost", plural(w.tlp, "tail loss probe"))}
-	return f.number("probes", w.tlp), true
+		Text: fmt.Sprintf("%s for a last segment that was lost", plural(w.probed-w.needless, "tail loss probe"))}
+	return f.number("probes", w.probed-w.needless), true
 }
 
 func droppedLocally(x *exam) (f Finding, ok bool) {
@@ -229,7 +229,7 @@ func droppedLocally(x *exam) (f Finding, ok bool) {
 	var n uint32
 	why := ""
 	x.clue(func(c *Clue) bool {
-		if c.Sight == DroppedIn && c.Flags&tcp.SYN == 0 && isFirewall(c.Reason) {
+		if c.Sight == DroppedIn && c.Flags&(tcp.SYN|tcp.FIN|tcp.RST) == 0 && c.Len > 0 && isFirewall(c.Reason) {
 			n += c.Count
 			why = c.Reason
 		}
