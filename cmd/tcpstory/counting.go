@@ -15,12 +15,15 @@ import (
 // tracepoint tells.
 type counting struct {
 	*named
-	wanted []uint32 // namespaces; empty: all
-	spaces []host.Namespace
-	listed int64 // when spaces was
-	known  map[uint32]host.NetStat
-	due    int64 // when to look next, ns
-	ready  []tcp.Event
+	wanted  []uint32 // namespaces; empty: all
+	spaces  []host.Namespace
+	listed  int64 // when spaces was
+	known   map[uint32]host.NetStat
+	begun   bool   // all that existed was looked at
+	last    uint32 // where the last event came from
+	missing bool   // some event came from a namespace that is not on the list
+	due     int64  // when to look next, ns
+	ready   []tcp.Event
 }
 
 // How often counters are read: at most one part in countShare of a CPU goes there.
@@ -38,11 +41,14 @@ func (c *counting) Read(ev *tcp.Event) error {
 	}
 	err := c.named.Read(ev)
 	switch {
-	case err == nil && ev.Time >= c.due:
-		c.look(time.Now(), ev.Netns)
+	case err == nil:
+		c.meet(ev.Netns)
+		if ev.Time >= c.due {
+			c.look(time.Now())
+		}
 	case errors.Is(err, kernel.ErrIdle):
 		if now := time.Now(); now.UnixNano() >= c.due {
-			c.look(now, 0)
+			c.look(now)
 		}
 		if len(c.ready) > 0 {
 			return c.Read(ev)
@@ -51,11 +57,20 @@ func (c *counting) Read(ev *tcp.Event) error {
 	return err
 }
 
+// meet notes a namespace that is not on the list yet. Most events come from where
+// the one before came.
+func (c *counting) meet(netns uint32) {
+	if netns == 0 || netns == c.last {
+		return
+	}
+	c.last = netns
+	c.missing = c.missing || !slices.ContainsFunc(c.spaces, func(ns host.Namespace) bool { return ns.Inode == netns })
+}
+
 // look reads the counters of all namespaces. What cannot be read is not told.
-func (c *counting) look(now time.Time, netns uint32) {
+func (c *counting) look(now time.Time) {
 	at := now.UnixNano()
-	missing := netns != 0 && !slices.ContainsFunc(c.spaces, func(ns host.Namespace) bool { return ns.Inode == netns })
-	if missing || at-c.listed >= int64(listEvery) {
+	if c.missing || at-c.listed >= int64(listEvery) {
 		c.list(at)
 	}
 	for _, ns := range c.spaces {
@@ -68,6 +83,7 @@ func (c *counting) look(now time.Time, netns uint32) {
 			c.tell(ns.Inode, n, at)
 		}
 	}
+	c.begun = true
 	c.due = at + max(int64(countEvery), countShare*int64(time.Since(now)))
 }
 
@@ -76,7 +92,7 @@ func (c *counting) list(at int64) {
 	if err != nil {
 		return
 	}
-	c.listed = at
+	c.listed, c.missing, c.last = at, false, 0
 	c.spaces = slices.DeleteFunc(found, func(ns host.Namespace) bool {
 		return len(c.wanted) > 0 && !slices.Contains(c.wanted, ns.Inode)
 	})
@@ -88,12 +104,12 @@ func (c *counting) tell(netns uint32, n host.NetStat, at int64) {
 	if met && before == n {
 		return
 	}
-	if c.known == nil {
-		c.known = map[uint32]host.NetStat{}
+	if met && n.Less(before) { // the number is another namespace's now
+		before = host.NetStat{}
 	}
 	c.known[netns] = n
 	s := &tcp.Stack{LocalPorts: n.LocalPorts}
-	if met {
+	if met || c.begun { // one that is made while we look begins with zero
 		s.ListenOverflows = n.ListenOverflows - before.ListenOverflows
 		s.ReqQFullDrop = n.TCPReqQFullDrop - before.TCPReqQFullDrop
 		s.ReqQFullCookies = n.TCPReqQFullDoCookies - before.TCPReqQFullDoCookies

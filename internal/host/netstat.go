@@ -33,6 +33,12 @@ func NetStatHere() (n NetStat, err error) {
 	return n, nil
 }
 
+// Less reports whether some counter is smaller than b's: then they are not of the
+// same namespace.
+func (n NetStat) Less(b NetStat) bool {
+	return n.ListenOverflows < b.ListenOverflows || n.TCPReqQFullDrop < b.TCPReqQFullDrop || n.TCPReqQFullDoCookies < b.TCPReqQFullDoCookies
+}
+
 // parse looks in TcpExt's pair of lines: names, and their numbers.
 func (n *NetStat) parse(text string) {
 	var names []string
