@@ -81,6 +81,9 @@ func (c *counting) look(now time.Time) {
 		})
 		if err == nil {
 			c.tell(ns.Inode, n, at)
+		} else {
+			delete(c.known, ns.Inode) // its number may be another's by now
+			c.missing = c.missing || errors.Is(err, host.ErrGone)
 		}
 	}
 	c.begun = true

@@ -195,7 +195,7 @@ func (e *Engine) closes(r *record, s *conn.Step, from tcp.State) {
 	if ev.Errno != 0 {
 		r.errno = ev.Errno
 	}
-	r.patience = ev.UserTimeout
+	r.patience, r.from = ev.UserTimeout, from
 	e.note(r, Clue{Sight: Moved, Time: ev.Time, Old: from, New: tcp.Close, Errno: ev.Errno})
 	switch s.Remains {
 	case tcp.FinWait2: // it stands on, without its owner
@@ -208,7 +208,6 @@ func (e *Engine) closes(r *record, s *conn.Step, from tcp.State) {
 	if s.Unsent {
 		r.errno = int32(unix.EADDRNOTAVAIL)
 	}
-	r.from = from
 	e.last(r, ev.Time)
 }
 
