@@ -19,18 +19,20 @@ type counting struct {
 	spaces  []host.Namespace
 	listed  int64 // when spaces was
 	known   map[uint32]host.NetStat
-	begun   bool   // all that existed was looked at
-	last    uint32 // where the last event came from
-	missing bool   // some event came from a namespace that is not on the list
-	due     int64  // when to look next, ns
+	begun   bool             // all that existed was looked at
+	active  map[uint32]int64 // when something came in there, event time
+	last    uint32           // where the last event came from
+	missing bool             // some event came from a namespace that is not on the list
+	due     int64            // when to look next, ns
 	ready   []tcp.Event
 }
 
 // How often counters are read: at most one part in countShare of a CPU goes there.
 const (
 	countEvery = time.Second
-	countShare = 100
+	countShare = 25
 	listEvery  = 10 * time.Second
+	activeFor  = 5 * time.Second // where nothing has come in for so long, nothing was thrown away
 )
 
 // Read implements source.
@@ -42,7 +44,7 @@ func (c *counting) Read(ev *tcp.Event) error {
 	err := c.named.Read(ev)
 	switch {
 	case err == nil:
-		c.meet(ev.Netns)
+		c.meet(ev)
 		if ev.Time >= c.due {
 			c.look(time.Now())
 		}
@@ -59,11 +61,13 @@ func (c *counting) Read(ev *tcp.Event) error {
 
 // meet notes a namespace that is not on the list yet. Most events come from where
 // the one before came.
-func (c *counting) meet(netns uint32) {
-	if netns == 0 || netns == c.last {
+func (c *counting) meet(ev *tcp.Event) {
+	netns := ev.Netns
+	if netns == 0 || ev.Kind == tcp.KindPacket && ev.Packet.Dir == tcp.DirOut || netns == c.last && ev.Time < c.due {
 		return
 	}
 	c.last = netns
+	c.active[netns] = ev.Time
 	c.missing = c.missing || !slices.ContainsFunc(c.spaces, func(ns host.Namespace) bool { return ns.Inode == netns })
 }
 
@@ -74,6 +78,9 @@ func (c *counting) look(now time.Time) {
 		c.list(at)
 	}
 	for _, ns := range c.spaces {
+		if _, met := c.known[ns.Inode]; met && at-c.active[ns.Inode] > int64(activeFor) {
+			continue
+		}
 		var n host.NetStat
 		err := ns.Do(func() (err error) {
 			n, err = host.NetStatHere()
@@ -82,11 +89,13 @@ func (c *counting) look(now time.Time) {
 		if err == nil {
 			c.tell(ns.Inode, n, at)
 		} else {
-			delete(c.known, ns.Inode) // its number may be another's by now
+			delete(c.known, ns.Inode)
+			delete(c.active, ns.Inode) // its number may be another's by now
 			c.missing = c.missing || errors.Is(err, host.ErrGone)
 		}
 	}
 	c.begun = true
+	c.last = 0
 	c.due = at + max(int64(countEvery), countShare*int64(time.Since(now)))
 }
 

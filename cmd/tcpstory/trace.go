@@ -86,7 +86,7 @@ func live(ctx context.Context, e *env, o *options, open func(*env, *options, tcp
 func (o *options) from(s *kernel.Source, names *host.Names, netns []uint32) source {
 	n := &named{Source: s, names: names}
 	if o.why || o.record != "" {
-		return &counting{named: n, wanted: netns, known: map[uint32]host.NetStat{}}
+		return &counting{named: n, wanted: netns, known: map[uint32]host.NetStat{}, active: map[uint32]int64{}}
 	}
 	return n
 }

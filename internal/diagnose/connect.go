@@ -301,6 +301,15 @@ func synUnanswered(x *exam) (f Finding, ok bool) {
 		return f, false
 	}
 	f = Finding{Certainty: Sure, Standing: standing, cites: of(Left, Resent, Moved, Failed, NotedError)}
+	if p := r.peer; p != nil && p.saw.synIn > 0 {
+		if due := p.saw.firstSyn + int64(x.lim.After+countersLate); x.now < due && !x.over {
+			x.again(due) // the counters may tell
+			return f, false
+		}
+		f.Place, f.Certainty = AfterWire, Probably
+		f.Text = fmt.Sprintf("%s arrived at the server's device in %s, and its kernel did not answer: no reason is told", plural(p.saw.synIn, "SYN"), x.span())
+		return f.number("syns", r.saw.synOut), true
+	}
 	if r.saw.synOut == 0 {
 		f.Certainty = Probably
 		f.Text = fmt.Sprintf("%s in %s, and no answer was taken: packets were not watched, so whether they left is not known", plural(r.saw.syn+1, "SYN"), x.span())

@@ -78,6 +78,7 @@ func acceptQueue(x *exam) (f Finding, ok bool) {
 		return f, false
 	}
 	if m := x.stack().overflow; m.at < r.saw.firstSyn || m.at == 0 {
+		x.untilCounters()
 		return f, false
 	}
 	if r.saw.synIn < x.lim.Syns && r.saw.ackIn < x.lim.Syns && !x.lasts(r.saw.firstSyn) {
@@ -90,6 +91,17 @@ func acceptQueue(x *exam) (f Finding, ok bool) {
 		f.Text = fmt.Sprintf("%s that ends the handshake for port %d arrived %s and was not taken: the listener's queue of connections to accept is full", "an ACK", r.Flow.Local.Port(), times(r.saw.ackIn))
 	}
 	return f, true
+}
+
+// untilCounters has an attempt looked at again when the counters may be there.
+func (x *exam) untilCounters() {
+	const looks = 3
+	for i := time.Duration(0); i < looks; i++ {
+		if due := x.r.saw.firstSyn + int64(x.lim.After+i*countersLate); x.now < due {
+			x.again(due)
+			return
+		}
+	}
 }
 
 func wasWere(n uint32) string {

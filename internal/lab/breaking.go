@@ -13,28 +13,28 @@ var breaking = []Scenario{
 	{
 		Name: "retransmit-timeout", Port: 7753, Topology: Routed, act: cutOff,
 		About:    "the way is cut: retransmissions, and the end",
-		Story:    cutOffStory(),
+		Story:    cutOffStory().wire(talked+" >P. (>P.)+", talked),
 		Verdicts: atClient(then(said("retransmit-timeout", OnTheWay), perhaps("loss-timeouts", OnTheWay))),
 		Proof:    []Count{{Client, "TcpExt", "TCPTimeouts", 2}, {Client, "TcpExt", "TCPAbortOnTimeout", 1}},
 	},
 	{
 		Name: "output-dropped", Port: 7754, act: outputDropped,
 		About:    "the client's own firewall cuts it off",
-		Story:    cutOffStory(),
+		Story:    cutOffStory().wire(talked, talked),
 		Verdicts: atClient(said("retransmit-timeout", BeforeTheWire)),
 		Proof:    []Count{{Client, "TcpExt", "TCPAbortOnTimeout", 1}},
 	},
 	{
 		Name: "user-timeout", Port: 7755, Topology: Routed, act: userTimeout,
 		About:    "the way is cut: TCP_USER_TIMEOUT ends it",
-		Story:    cutOffStory(),
+		Story:    cutOffStory().wire(talked+" >P. (>P.)+", talked),
 		Verdicts: atClient(then(said("user-timeout", OnTheWay), perhaps("loss-timeouts", OnTheWay))),
 		Proof:    []Count{{Client, "TcpExt", "TCPAbortOnTimeout", 1}},
 	},
 	{
 		Name: "keepalive-lost", Port: 7756, Topology: Routed, act: keepaliveLost,
 		About:    "the way is cut: keepalive gives up",
-		Story:    cutOffStory(),
+		Story:    cutOffStory().wire(talked+" (>.)+ >R.", talked),
 		Verdicts: atClient(said("keepalive-death", OnTheWay)),
 		Proof:    []Count{{Client, "TcpExt", "TCPKeepAlive", 1}},
 	},
@@ -52,7 +52,7 @@ var breaking = []Scenario{
 	{
 		Name: "rst-no-socket", Port: 7758, act: resetNoSocket,
 		About: "the server's host has forgotten it",
-		Story: resetStory(),
+		Story: resetStory().wire(talked+" >P. <R", talked+" >P. <R"),
 		Verdicts: Verdicts{
 			Client: said("rst-by-peer", InApplication),
 			Server: said("rst-no-socket", AfterTheWire),
@@ -63,7 +63,7 @@ var breaking = []Scenario{
 	{
 		Name: "middlebox-reset", Port: 7759, Topology: Routed, act: middleboxForgot(RejectReset, unix.ECONNRESET),
 		About: "a middlebox forgets an idle flow: it resets",
-		Story: resetStory(),
+		Story: resetStory().wire(talked+" >P. <R", talked),
 		Verdicts: Verdicts{
 			Client: said("rst-by-peer", OnTheWay), // another hop limit than the peer's packets
 			Both:   said("middlebox-forgot", OnTheWay),
@@ -73,7 +73,7 @@ var breaking = []Scenario{
 	{
 		Name: "middlebox-silent", Port: 7760, Topology: Routed, act: middleboxForgot(Drop, unix.ETIMEDOUT),
 		About: "a middlebox forgets an idle flow: it drops",
-		Story: cutOffStory(),
+		Story: cutOffStory().wire(talked+" >P. (>P.)+", talked),
 		Verdicts: Verdicts{
 			Client: then(said("retransmit-timeout", OnTheWay), perhaps("loss-timeouts", OnTheWay)),
 			Both: then(said("middlebox-forgot", OnTheWay),

@@ -15,12 +15,12 @@ const timesVar = "TCPLAB_TIMES"
 // crowded are cases with connections besides the one that they are about, whose
 // transitions the tracer cannot tell apart by port.
 var crowded = map[string]bool{
-	"accept-queue-full": true, "syn-queue-full": true, "syn-cookies": true, "cookie-queue-full": true,
+	"accept-queue-full": true, "accept-queue-late": true, "syn-queue-full": true, "syn-cookies": true, "cookie-queue-full": true,
 	"time-wait-pile": true, "no-free-port": true, "no-route": true, "route-prohibited": true,
 }
 
 // TestCases acts out every case that is there for its verdict, and holds the
-// trouble against the kernel's own counters, ss, and the bare tracepoint.
+// trouble against the kernel's own counters, ss, tcpdump and the bare tracepoint.
 func TestCases(t *testing.T) {
 	times, err := strconv.Atoi(os.Getenv(timesVar))
 	if err != nil {
@@ -56,6 +56,10 @@ func testCase(t *testing.T, s Scenario, f Family) {
 		return nil
 	}
 	l = newLab(t, Options{Topology: s.Topology, Hold: hold})
+	var ends []*sniffer
+	if s.Story.Packets != "" {
+		ends = []*sniffer{sniff(t, l.Host(Client), s.Port), sniff(t, l.Host(Server), s.Port)}
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	start := time.Now()
@@ -70,5 +74,11 @@ func testCase(t *testing.T, s Scenario, f Family) {
 	}
 	if !crowded[s.Name] {
 		checkPaths(t, s, f)
+	}
+	if ends != nil {
+		mark(t, l, f)
+		client := l.Host(Client).Addr(f).String()
+		checkPackets(t, "client", s.Story.Packets, ends[0].sequence(t, client))
+		checkPackets(t, "server", s.Story.AtServer, ends[1].sequence(t, client))
 	}
 }

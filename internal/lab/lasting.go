@@ -45,7 +45,7 @@ var lasting = []Scenario{
 			Client: clientOpens.then(tcp.FinWait1, tcp.Close), Server: serverOpens.then(tcp.Close), Listener: true,
 			ClientErrno: unix.ETIMEDOUT,
 			Standing:    Standing{Client: tcp.FinWait1, Server: tcp.Established},
-		},
+		}.wire(talked+" >F. (>F.)+ (>R.)?", talked),
 		Verdicts: atClient(then(said("fin-wait1-unanswered", OnTheWay),
 			perhaps("retransmit-timeout", OnTheWay), perhaps("loss-timeouts", OnTheWay))),
 		Proof: []Count{{Client, "TcpExt", "TCPTimeouts", 4}},
@@ -57,7 +57,7 @@ var lasting = []Scenario{
 			Client: clientOpens.then(tcp.CloseWait, tcp.LastAck, tcp.Close), Server: serverOpens.then(closesFirst...),
 			Listener: true, ClientErrno: unix.ETIMEDOUT,
 			Standing: Standing{Client: tcp.LastAck, Server: tcp.FinWait2},
-		},
+		}.wire(talked+" <F. >. >F. (>F.)+ (>R.)?", talked+" <F. >."),
 		Verdicts: Verdicts{
 			Client: then(said("last-ack-unanswered", OnTheWay),
 				perhaps("retransmit-timeout", OnTheWay), perhaps("loss-timeouts", OnTheWay)),

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +81,38 @@ func TestLoadShapes(t *testing.T) {
 						t.Errorf("%s %s is %d on the %s", c[0], c[1], n, h.Name())
 					}
 				}
+			}
+		})
+	}
+}
+
+// TestBrowse: a real client and a real server make as many connections as they are to,
+// none of which is reset.
+func TestBrowse(t *testing.T) {
+	const pages = 50
+	for _, f := range Families {
+		t.Run(f.String(), func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, Options{})
+			client, server := l.Host(Client), l.Host(Server)
+			at := netip.AddrPortFrom(server.Addr(f), 8080)
+			web, err := l.StartNginx(t.Context(), server, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, apart := range []bool{true, false} {
+				if err := Browse(t.Context(), client, at, pages, apart); err != nil {
+					t.Error(err)
+				}
+			}
+			if n := snmp(t, client, "Tcp", "ActiveOpens"); n != pages+1 {
+				t.Errorf("%d connections, not %d and one", n, pages)
+			}
+			if n := snmp(t, client, "Tcp", "OutRsts") + snmp(t, server, "Tcp", "OutRsts"); n != 0 {
+				t.Errorf("%d resets", n)
+			}
+			if err := web.Stop(); err != nil {
+				t.Error(err)
 			}
 		})
 	}

@@ -9,7 +9,7 @@ import (
 // lossy are the cases of segments that are lost on the way.
 var lossy = []Scenario{
 	{
-		Name: "loss", Port: 7744, Topology: Routed, act: loss,
+		Name: "loss", Port: 7766, Topology: Routed, act: loss,
 		About: "one segment in nine is lost: fast retransmits",
 		Story: timelyStory(),
 		Verdicts: Verdicts{
@@ -22,14 +22,14 @@ var lossy = []Scenario{
 	{
 		Name: "loss-timeouts", Port: 7745, Topology: Routed, act: lossTimeouts,
 		About:    "a segment is lost three times: time-outs",
-		Story:    timelyStory(),
+		Story:    timelyStory().wire(talked+" >P. >P. >P. >P. <. >F. <. <F. >.", talked+" >P. <. >F. <. <F. >."),
 		Verdicts: atClient(counted("loss-timeouts", OnTheWay, "timeouts", 3)),
 		Proof:    []Count{{Client, "TcpExt", "TCPTimeouts", 3}},
 	},
 	{
 		Name: "tail-lost", Port: 7746, Topology: Routed, act: tailLost,
 		About:    "the last segment is lost: a tail loss probe",
-		Story:    timelyStory(),
+		Story:    timelyStory().wire(talked+" >P. >P. <. >F. <. <F. >.", talked+" >P. <. >F. <. <F. >."),
 		Verdicts: atClient(counted("tail-loss", OnTheWay, "probes", 1)),
 		Proof:    []Count{{Client, "TcpExt", "TCPLossProbes", 1}},
 	},
@@ -129,7 +129,7 @@ func mtuBlackHole(there bool) func(*run) {
 			rule.FromPort, rule.ToPort = rule.ToPort, 0
 		}
 		r.sysctl(sender.host, "net.ipv4.tcp_retries2", "3")
-		r.routerDrops("what is longer than 1000 bytes", rule)
+		f := r.routerDrops("what is longer than 1000 bytes", rule)
 		r.establish()
 		r.exchange()
 		if !there {
@@ -139,6 +139,7 @@ func mtuBlackHole(there bool) func(*run) {
 		r.send(sender, large)
 		r.stand()
 		r.errs(sender, unix.ETIMEDOUT)
+		r.caught(f, 3)
 		r.vanish(receiver)
 	}
 }

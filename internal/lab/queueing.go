@@ -2,6 +2,9 @@ package lab
 
 import (
 	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
 
 	"tcpstory/internal/tcp"
 )
@@ -18,6 +21,23 @@ var queueing = []Scenario{
 			Both:   said("accept-queue-full", InApplication),
 		},
 		Proof: []Count{{Server, "TcpExt", "ListenOverflows", 2}},
+	},
+	{
+		Name: "accept-queue-late", Port: 7744, Topology: Routed, act: acceptQueueLate,
+		About: "the queue is full when the last ACK comes",
+		Story: Story{
+			Client: clientOpens.then(tcp.Close), Listener: true, ClientErrno: unix.ETIMEDOUT,
+			Standing: Standing{Client: tcp.Established, Server: tcp.SynRecv},
+		},
+		Verdicts: Verdicts{
+			Client: then(said("retransmit-timeout", OnTheWay), perhaps("loss-timeouts", OnTheWay),
+				perhaps("rst-no-socket", AfterTheWire)),
+			Server: then(said("accept-queue-full", InApplication), perhaps("synack-unanswered", OnTheWay)),
+			Both: then(said("accept-queue-full", InApplication), perhaps("synack-unanswered", OnTheWay),
+				perhaps("retransmit-timeout", AfterTheWire), perhaps("loss-timeouts", AfterTheWire),
+				perhaps("rst-no-socket", AfterTheWire)),
+		},
+		Proof: []Count{{Server, "TcpExt", "ListenOverflows", 2}, {Client, "TcpExt", "TCPAbortOnTimeout", 1}},
 	},
 	{
 		Name: "syn-queue-full", Port: 7742, Topology: Routed, act: synQueueFull,
@@ -111,6 +131,34 @@ func acceptQueueFull(r *run) {
 	r.connect(synCount)
 	r.stand()
 	r.fails()
+	others.leaves()
+}
+
+// latecomerPort is a client's that is known before it connects.
+const latecomerPort = 45001
+
+// acceptQueueLate: the queue has room when the SYN comes, and none when the
+// handshake's last ACK does, which is dropped: the client believes itself connected.
+func acceptQueueLate(r *run) {
+	r.fewRetries()
+	r.sysctl(r.server, "net.ipv4.tcp_synack_retries", "2")
+	r.listenFor(shortQueue)
+	f := r.routerDrops("the handshake's last ACK",
+		Rule{FromPort: latecomerPort, ToPort: r.scenario.Port, Flags: tcp.ACK})
+	r.try(func() (err error) {
+		from := netip.AddrPortFrom(r.client.Addr(r.family), latecomerPort)
+		r.local, err = r.clientPeer.ConnectFrom(r.ctx, conn, from, r.target())
+		return err
+	})
+	r.try(func() error { return r.clientPeer.Outcome(r.ctx, conn) })
+	r.caught(f, 1)
+	others := r.fillsQueue()
+	r.lift(f)
+	r.send(r.clientPeer, requestSize)
+	r.stand()
+	r.errs(r.clientPeer, unix.ETIMEDOUT)
+	r.close(r.clientPeer) // else it stays bound to its port
+	r.await(r.server, tcp.StateUnknown)
 	others.leaves()
 }
 

@@ -15,14 +15,14 @@ var unanswered = []Scenario{
 	{
 		Name: "syn-lost", Port: 7731, Topology: Routed, act: handshakeLoses(tcp.SYN, false),
 		About:    "the SYN is lost on the way",
-		Story:    timesOut(tcp.StateUnknown),
+		Story:    timesOut(tcp.StateUnknown).wire(">S (>S)+", nothing),
 		Verdicts: atClient(counted("syn-unanswered", OnTheWay, "syns", 3)),
 		Proof:    []Count{{Client, "TcpExt", "TCPSynRetrans", 1}},
 	},
 	{
 		Name: "synack-lost", Port: 7732, Topology: Routed, act: handshakeLoses(tcp.SYN|tcp.ACK, true),
 		About: "the SYN-ACK is lost on the way back",
-		Story: timesOut(tcp.SynRecv),
+		Story: timesOut(tcp.SynRecv).wire(">S (>S)+", ">S <S. (>S|<S.)+"),
 		Verdicts: Verdicts{
 			Client: counted("syn-unanswered", OnTheWay, "syns", 3),
 			Server: said("synack-unanswered", OnTheWay),
@@ -33,7 +33,7 @@ var unanswered = []Scenario{
 	{
 		Name: "no-neighbour", Port: 7733, act: noNeighbour,
 		About:    "nobody answers ARP or neighbour discovery",
-		Story:    Story{Client: never, ClientErrno: unix.EHOSTUNREACH, Standing: Standing{Client: tcp.SynSent}},
+		Story:    Story{Client: never, ClientErrno: unix.EHOSTUNREACH}.wire(nothing, nothing),
 		Verdicts: atClient(said("neighbour-unresolved", BeforeTheWire)),
 	},
 	{
@@ -54,19 +54,19 @@ var unanswered = []Scenario{
 	{
 		Name: "host-unreachable", Port: 7737, Topology: Routed, act: hostUnreachable,
 		About:    "no ARP answer to a router: host unreachable",
-		Story:    Story{Client: never, ClientErrno: unix.EHOSTUNREACH, Standing: Standing{Client: tcp.SynSent}},
+		Story:    Story{Client: never, ClientErrno: unix.EHOSTUNREACH}.wire(">S (>S)* (<icmp)+", nothing),
 		Verdicts: atClient(said("unreachable", OnTheWay)),
 	},
 	{
 		Name: "net-unreachable", Port: 7738, Topology: Routed, act: netUnreachable,
 		About:    "a router has no route: net unreachable",
-		Story:    Story{Client: never, ClientErrno: unix.ENETUNREACH},
+		Story:    Story{Client: never, ClientErrno: unix.ENETUNREACH}.wire(">S <icmp (>S <icmp)?", nothing),
 		Verdicts: atClient(said("unreachable", OnTheWay)),
 	},
 	{
 		Name: "router-prohibits", Port: 7739, Topology: Routed, act: routerProhibits,
 		About:    "a router's firewall answers ICMP prohibited",
-		Story:    Story{Client: never, ClientErrno: unix.EHOSTUNREACH, ClientErrno6: unix.EACCES},
+		Story:    Story{Client: never, ClientErrno: unix.EHOSTUNREACH, ClientErrno6: unix.EACCES}.wire(">S <icmp (>S <icmp)?", nothing),
 		Verdicts: atClient(said("prohibited", OnTheWay)),
 	},
 	{
@@ -74,7 +74,7 @@ var unanswered = []Scenario{
 		About: "a router translates, and nobody listens",
 		Story: Story{
 			Client: never, ClientErrno: unix.ECONNREFUSED, Translated: true,
-		},
+		}.wire(">S <R.", ">S <R."),
 		Verdicts: everywhere(said("refused", InApplication)),
 		Proof:    []Count{{Server, "Tcp", "OutRsts", 1}},
 	},
@@ -120,16 +120,16 @@ func noNeighbour(r *run) {
 	r.hurries(r.client, r.client.device)
 	r.aims("10.77.0.9", "fd77::9")
 	r.connect()
-	r.stand()
 	r.fails()
+	r.stand()
 }
 
 func hostUnreachable(r *run) {
 	r.hurries(r.router(), "veth1")
 	r.aims("10.77.1.9", "fd77:0:0:1::9")
 	r.connect()
-	r.stand()
 	r.fails()
+	r.stand()
 }
 
 func netUnreachable(r *run) {
