@@ -20,7 +20,7 @@ type counting struct {
 	listed  int64 // when spaces was
 	known   map[uint32]host.NetStat
 	begun   bool             // all that existed was looked at
-	active  map[uint32]int64 // when something came in there, event time
+	active  map[uint32]int64 // when a SYN was there, event time
 	last    uint32           // where the last event came from
 	missing bool             // some event came from a namespace that is not on the list
 	due     int64            // when to look next, ns
@@ -30,9 +30,9 @@ type counting struct {
 // How often counters are read: at most one part in countShare of a CPU goes there.
 const (
 	countEvery = time.Second
-	countShare = 25
+	countShare = 10
 	listEvery  = 10 * time.Second
-	activeFor  = 5 * time.Second // where nothing has come in for so long, nothing was thrown away
+	activeFor  = 5 * time.Second // after a SYN: so long its connection may be thrown away
 )
 
 // Read implements source.
@@ -59,16 +59,31 @@ func (c *counting) Read(ev *tcp.Event) error {
 	return err
 }
 
-// meet notes a namespace that is not on the list yet. Most events come from where
-// the one before came.
+// meet notes a namespace that is not on the list yet, and where somebody asks for
+// connections: elsewhere no queue can be too full. Most events come from where the
+// one before came.
 func (c *counting) meet(ev *tcp.Event) {
-	netns := ev.Netns
-	if netns == 0 || ev.Kind == tcp.KindPacket && ev.Packet.Dir == tcp.DirOut || netns == c.last && ev.Time < c.due {
+	if ev.Netns == 0 {
 		return
 	}
-	c.last = netns
-	c.active[netns] = ev.Time
-	c.missing = c.missing || !slices.ContainsFunc(c.spaces, func(ns host.Namespace) bool { return ns.Inode == netns })
+	if ev.Netns != c.last {
+		c.last = ev.Netns
+		c.missing = c.missing || !slices.ContainsFunc(c.spaces, func(ns host.Namespace) bool { return ns.Inode == ev.Netns })
+	}
+	if asks(ev) {
+		c.active[ev.Netns] = ev.Time
+	}
+}
+
+// asks reports a SYN. Most segments are longer.
+func asks(ev *tcp.Event) bool {
+	const longestSyn = 128
+	p := &ev.Packet
+	if ev.Kind != tcp.KindPacket || p.Length > longestSyn {
+		return false
+	}
+	p.Decode()
+	return p.IsTCP && p.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN
 }
 
 // look reads the counters of all namespaces. What cannot be read is not told.
@@ -95,7 +110,6 @@ func (c *counting) look(now time.Time) {
 		}
 	}
 	c.begun = true
-	c.last = 0
 	c.due = at + max(int64(countEvery), countShare*int64(time.Since(now)))
 }
 

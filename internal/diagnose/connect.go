@@ -271,7 +271,7 @@ func refused(x *exam) (f Finding, ok bool) {
 
 func synDropped(x *exam) (f Finding, ok bool) {
 	drop := x.dropped(DroppedIn, tcp.SYN, handshake)
-	if drop == nil || x.r.Cookie != 0 || x.r.saw.synAckOut > 0 || drop.Count < x.lim.Syns && !x.lasts(drop.Time) {
+	if drop == nil || x.r.born || x.r.saw.synAckOut > 0 || drop.Count < x.lim.Syns && !x.lasts(drop.Time) {
 		return f, false
 	}
 	return Finding{Certainty: Sure, Standing: true, cites: of(Arrived, DroppedIn),

@@ -63,7 +63,7 @@ func (x *exam) died(errno unix.Errno) bool {
 
 func (x *exam) peerStands() bool {
 	p := x.r.peer
-	return p != nil && p.Cookie != 0 && (p.closed == 0 || p.closed > x.r.closed) && p.saw.reset == noReset && p.saw.rstOut == 0
+	return p != nil && p.born && (p.closed == 0 || p.closed > x.r.closed) && p.saw.reset == noReset && p.saw.rstOut == 0
 }
 
 func middlebox(x *exam) (f Finding, ok bool) {

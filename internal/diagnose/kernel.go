@@ -125,6 +125,7 @@ func answersSegment(ev *tcp.Event) bool {
 func (e *Engine) existed(r *record, s *conn.Step) {
 	ev := s.Event
 	r.State, r.since = s.Conn.State, ev.Time
+	r.born = ev.New != tcp.NewSynRecv
 	e.note(r, Clue{Sight: Existed, Time: ev.Time, New: r.State})
 	e.entered(r, ev.Time)
 }
@@ -132,12 +133,9 @@ func (e *Engine) existed(r *record, s *conn.Step) {
 // moves follows the transitions.
 func (e *Engine) moves(r *record, s *conn.Step) {
 	ev := s.Event
-	was := r.State
+	r.born = r.born || !ev.Inferred
 	e.leaves(r, ev)
 	r.State, r.since = ev.New, ev.Time
-	if s.InStateKnown && was == tcp.StateUnknown {
-		was = ev.Old
-	}
 	switch {
 	case ev.New == tcp.Established:
 		e.established(r, ev.Time)
@@ -218,7 +216,7 @@ func (e *Engine) last(r *record, now int64) {
 	}
 	r.closed, r.due = now, never
 	wait := settle
-	if p := r.peer; p != nil && p.Cookie == 0 && p.saw.synIn > 0 {
+	if p := r.peer; p != nil && !p.born && p.saw.synIn > 0 {
 		wait = countersLate // it never became a socket
 	}
 	e.wake(r, now+int64(wait))

@@ -34,7 +34,7 @@ var lingering = []Rule{
 		Says: "so many connections to one destination stand in TIME_WAIT that the local ports run out",
 		Next: "keep connections and use them again (keep-alive, a pool); net.ipv4.ip_local_port_range; net.ipv4.tcp_tw_reuse=1",
 		Limits: func(l *Limits) []Limit {
-			return []Limit{{"of the local ports", fmt.Sprintf("%d %%", l.PortShare)}}
+			return []Limit{{"of the local ports", fmt.Sprintf("%d %%", l.PortShare)}, count("and connections", leastPile)}
 		},
 	},
 }

@@ -35,7 +35,7 @@ func (e *Engine) segment(r *record, s *conn.Step, out bool) {
 	}
 	if p.Flags&(tcp.SYN|tcp.FIN|tcp.RST) != 0 {
 		e.control(r, s, out)
-	} else if r.Role == conn.RoleServer && r.Cookie == 0 && !out && r.saw.synIn > 0 && p.Flags.Has(tcp.ACK) {
+	} else if r.Role == conn.RoleServer && !r.born && !out && r.saw.synIn > 0 && p.Flags.Has(tcp.ACK) {
 		if r.saw.ackIn++; r.saw.ackIn == 1 {
 			e.noteSegment(r, s, out)
 		}

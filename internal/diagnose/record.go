@@ -52,13 +52,13 @@ type record struct {
 	in, out stream
 	turn    turn
 	saw     seen
+	born    bool // it is, or was, a socket: no request socket, and no more than packets
 	opened  int64
 	since   int64     // when the state was entered
 	closed  int64     // when it went to CLOSE; 0 not yet
 	errno   int32     // sk_err at the end
 	from    tcp.State // what it was in before CLOSE
-	lastRTO int64
-	waited  wait // the slowest answer
+	waited  wait      // the slowest answer
 	slow    uint32
 	replies uint32 // requests that were answered in time
 	stalls  stalls

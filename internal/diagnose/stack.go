@@ -10,7 +10,7 @@ import (
 )
 
 // countersLate is how late the counters of a namespace may be told.
-const countersLate = 1200 * time.Millisecond
+const countersLate = 1500 * time.Millisecond
 
 // stack is what is known of a namespace's network stack.
 type stack struct {
@@ -68,12 +68,16 @@ func (x *exam) stack() *stack {
 // connection, though nothing else has thrown it away.
 func (x *exam) half() bool {
 	r := x.r
-	return r.Role == conn.RoleServer && r.Cookie == 0 && r.saw.synIn > 0 && r.saw.reset == noReset && r.saw.rstIn == 0 &&
+	return r.Role == conn.RoleServer && !r.born && r.saw.synIn > 0 && r.saw.reset == noReset && r.saw.rstIn == 0 &&
 		x.dropped(DroppedIn, tcp.SYN, handshake) == nil
 }
 
 func acceptQueue(x *exam) (f Finding, ok bool) {
 	r := x.r
+	if late := x.clue(func(c *Clue) bool { return c.Sight == DroppedIn && c.Reason == "TCP_LISTEN_OVERFLOW" }); late != nil && late.Count >= x.lim.Syns && r.Role == conn.RoleServer && !r.born {
+		return Finding{Certainty: Sure, Standing: r.closed == 0, cites: of(Arrived, Left, DroppedIn, Overflowed, SynAckAgain), Text: fmt.Sprintf(
+			"what ends the handshake for port %d arrived, and was thrown away %s (%s): the listener's queue of connections to accept is full", r.Flow.Local.Port(), times(late.Count), late.Reason)}, true
+	}
 	if !x.half() || r.saw.synAckOut > 0 && r.saw.ackIn == 0 {
 		return f, false
 	}
@@ -184,6 +188,9 @@ func (e *Engine) heap(s *conn.Step) {
 	}
 }
 
+// leastPile is a pile's least height, however few the ports.
+const leastPile = 100
+
 // measure has a pile told of that is too high.
 func (e *Engine) measure(p *pile, now int64) {
 	p.ports = defaultPorts
@@ -191,7 +198,7 @@ func (e *Engine) measure(p *pile, now int64) {
 		p.ports = s.ports
 	}
 	switch share := p.n * 100; {
-	case share >= p.ports*e.lim.PortShare:
+	case share >= p.ports*e.lim.PortShare && p.n >= leastPile:
 		e.high(p, now)
 	case share*2 < p.ports*e.lim.PortShare:
 		p.told = false

@@ -203,12 +203,18 @@ func loss(x *exam) (f Finding, ok bool) {
 
 func lossTimeouts(x *exam) (f Finding, ok bool) {
 	w := &x.r.saw
-	if w.worst < x.lim.Timeouts {
+	if w.worst < x.lim.Timeouts || x.unborn() {
 		return f, false
 	}
 	f = Finding{Certainty: Sure, Standing: w.row > 0 && !x.over, Place: x.lossPlace(), cites: of(Resent, DroppedOut, DroppedIn, Complained),
 		Text: fmt.Sprintf("%d time-outs in a row, %d in all: a segment of %d bytes was sent again and again", w.worst, w.rto, w.deadLen)}
 	return f.number("timeouts", w.rto), true
+}
+
+// unborn: the other end is here, and is no connection: why not is what counts.
+func (x *exam) unborn() bool {
+	p := x.r.peer
+	return p != nil && !p.born && p.saw.synIn > 0 && !x.over
 }
 
 func tailLoss(x *exam) (f Finding, ok bool) {
@@ -223,7 +229,7 @@ func tailLoss(x *exam) (f Finding, ok bool) {
 
 func droppedLocally(x *exam) (f Finding, ok bool) {
 	r := x.r
-	if r.Cookie == 0 || r.State == tcp.SynSent || r.from == tcp.SynSent {
+	if !r.born || r.State == tcp.SynSent || r.from == tcp.SynSent {
 		return f, false
 	}
 	var n uint32
