@@ -176,8 +176,8 @@ func resetNoSocket(r *run) {
 // forgets is how long a flow must be idle for the router's connection tracking to
 // forget it, and how long it is, with the kernel's rounding.
 const (
-	forgets   = "10" // seconds
-	idleWhile = 12 * time.Second
+	forgets   = "1" // seconds
+	idleWhile = 1500 * time.Millisecond
 )
 
 // middleboxForgot has the router's connection tracking forget an idle flow, and do

@@ -82,9 +82,8 @@ func (v Verdicts) At(vantage string) []Verdict {
 // everywhere is the same verdict for all who look.
 func everywhere(v []Verdict) Verdicts { return Verdicts{Client: v, Server: v, Both: v} }
 
-// atClient is what only who sees the client's host can say; atServer likewise.
+// atClient is what only who sees the client's host can say.
 func atClient(v []Verdict) Verdicts { return Verdicts{Client: v, Both: v} }
-func atServer(v []Verdict) Verdicts { return Verdicts{Server: v, Both: v} }
 
 // held has the verdicts come while the scenario stands.
 func (v Verdicts) held() Verdicts {
