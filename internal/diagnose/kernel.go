@@ -58,7 +58,10 @@ func (e *Engine) kernel(r *record, s *conn.Step) {
 	if r.told != nil && r.closed == 0 {
 		e.wake(r, ev.Time)
 	}
-	if r.due == never {
+	switch {
+	case c.Sight == DroppedIn && r.born:
+		e.wake(r, ev.Time+int64(settle))
+	case r.due == never:
 		e.wake(r, ev.Time+int64(e.lim.After))
 	}
 }

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"net/netip"
+	"slices"
 
 	"tcpstory/internal/conn"
 	"tcpstory/internal/tcp"
@@ -158,9 +159,9 @@ func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
 	if n > my.largest && n > my.probe {
 		my.probe, my.probeTo = n, end
 	}
-	e.stall(r, n, now, out)
+	e.stall(r, s, out)
 	if speaker := turnOf(out); r.turn != speaker {
-		r.turn, my.asked = speaker, now
+		r.turn, my.asked, my.askSeq, my.askLen = speaker, now, p.Seq, n
 		e.answered(r, its, s, out)
 	}
 	if clientSpeaks(r, out) && (r.replies > 0 || e.answering[r.server()]) {
@@ -265,9 +266,22 @@ func (e *Engine) answered(r *record, its *stream, s *conn.Step, out bool) {
 		if r.slow++; late > r.waited.to-r.waited.from {
 			r.waited = wait{its.last, now, its.ackAt}
 		}
+		e.noteRequest(r, its, !out)
 		e.noteSegment(r, s, out)
 		e.wake(r, now)
 	}
+}
+
+// noteRequest keeps the first segment of what was said last as evidence.
+func (e *Engine) noteRequest(r *record, asked *stream, out bool) {
+	c := Clue{Sight: Arrived, Time: asked.asked, Flags: tcp.PSH | tcp.ACK, Seq: asked.askSeq, Len: asked.askLen}
+	if out {
+		c.Sight = Left
+	}
+	if f := r.file; f != nil && slices.ContainsFunc(f.clues[:f.n], func(have Clue) bool { return have.like(&c) && have.Last >= c.Time }) {
+		return
+	}
+	e.note(r, c)
 }
 
 // mostAnswering bounds what is known of servers.

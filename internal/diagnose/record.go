@@ -18,6 +18,8 @@ type stream struct {
 	probe   uint32 // payload of a larger one under way, and where it ends
 	probeTo uint32
 	asked   int64  // when it began to speak after the other had, ns; 0 never
+	askSeq  uint32 // and by which segment
+	askLen  uint32
 	last    int64  // when it sent something new
 	ackAt   int64  // when the other end last acknowledged something new
 	zero    int64  // since when its receiver has let it send nothing; 0 not so

@@ -224,8 +224,8 @@ func (e *Engine) high(p *pile, now int64) {
 
 // stall looks for a small segment that had to wait for the acknowledgement of the
 // one before: it leaves at once when that has come.
-func (e *Engine) stall(r *record, n uint32, now int64, out bool) {
-	s := &r.stalls
+func (e *Engine) stall(r *record, step *conn.Step, out bool) {
+	s, n, now := &r.stalls, uint32(step.Event.Packet.PayloadLen), step.Event.Time
 	if !clientSpeaks(r, out) {
 		s.sent, s.ackAt = 0, 0
 		return
@@ -234,6 +234,7 @@ func (e *Engine) stall(r *record, n uint32, now int64, out bool) {
 		if wait := s.ackAt - s.sent; wait >= int64(e.lim.StallMin) && wait <= int64(e.lim.StallMax) {
 			s.count++
 			s.sum += wait
+			e.noteSegment(r, step, out)
 			if s.count == e.lim.Stalls {
 				e.wake(r, now)
 			}

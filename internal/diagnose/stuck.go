@@ -92,6 +92,7 @@ func slowApplication(x *exam) (f Finding, ok bool) {
 	f.Certainty, f.cites = Sure, of(Left, Arrived)
 	waits := r.turn == mine && !ask.outstanding() && ask.zero == 0 && !x.over && r.asks()
 	if waits && x.now-ask.last >= int64(x.lim.Slow) && x.answers() {
+		x.e.noteRequest(r, ask, mine == ours)
 		f.Standing, f.Certainty = true, Probably
 		f.Text = fmt.Sprintf("a request was acknowledged%s, and %s program has not answered for %s", x.ackTime(ask.last, ask.ackAt), its, seconds(time.Duration(x.now-ask.last)))
 		return f.number("answers", r.slow+1), true

@@ -119,6 +119,9 @@ func TestMatrix(t *testing.T) {
 		vantages = append(vantages, p.vantages[:]...)
 	}
 	judge(t, path, vantages)
+	if os.Getenv(writeDocVar) != "" {
+		writeDoc(t, all)
+	}
 	var s score
 	for _, p := range all {
 		t.Run(p.name(), func(t *testing.T) {

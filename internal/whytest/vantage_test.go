@@ -6,11 +6,13 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"tcpstory/internal/conn"
 	"tcpstory/internal/diagnose"
 	"tcpstory/internal/record"
+	"tcpstory/internal/render"
 	"tcpstory/internal/tcp"
 )
 
@@ -28,6 +30,7 @@ type found struct {
 type opinion struct {
 	updates [][]found
 	times   []int64
+	texts   []string // as people read them
 }
 
 // vantage is who sees certain namespaces only, and what he says.
@@ -59,6 +62,12 @@ func (v *vantage) verdict(d *diagnose.Verdict) error {
 		}
 		list = append(list, found{f.Rule.Name, f.Place.String(), f.Certainty, f.Standing, f.Text, n, len(d.Evidence)})
 	}
+	var text strings.Builder
+	w := render.NewVerdicts(render.NewWriter(&text, "a text", false), func() int { return 110 })
+	if err := errors.Join(w.Verdict(d), w.Close()); err != nil {
+		return err
+	}
+	o.texts = append(o.texts, text.String())
 	o.updates, o.times = append(o.updates, list), append(o.times, d.Time)
 	return nil
 }
