@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"slices"
 )
 
@@ -108,7 +109,9 @@ func (e *Engine) examine(r *record, now int64) (found []Finding) {
 // rootFirst orders findings by their rules' order in the table, and leaves out
 // what another one explains, said before or now.
 func rootFirst(found []Finding, before *told) []Finding {
-	slices.SortStableFunc(found, func(a, b Finding) int { return a.Rule.order - b.Rule.order })
+	slices.SortStableFunc(found, func(a, b Finding) int { // of two alike the surer one, then the client's
+		return cmp.Or(a.Rule.order-b.Rule.order, int(b.Certainty)-int(a.Certainty), int(a.of.Role)-int(b.of.Role))
+	})
 	var covered uint64
 	for i := range Rules {
 		if before != nil && before.rules&(1<<i) != 0 {
@@ -185,14 +188,6 @@ func evidence(found []Finding) (list []Clue) {
 			}
 		}
 	}
-	slices.SortStableFunc(list, func(a, b Clue) int {
-		switch {
-		case a.Time < b.Time:
-			return -1
-		case a.Time > b.Time:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(list, func(a, b Clue) int { return cmp.Compare(a.Time, b.Time) })
 	return list
 }

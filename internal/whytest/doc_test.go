@@ -95,13 +95,15 @@ func TestDoc(t *testing.T) {
 
 // writeDoc writes the file anew from what was said in the matrix.
 func writeDoc(t *testing.T, all []*performance) {
-	samples := map[string]string{}
+	samples, first := map[string]string{}, map[string]bool{}
 	for _, p := range all {
 		for _, v := range p.vantages {
 			for _, o := range v.opinions {
-				rule := o.updates[0][0].rule
-				if s := o.texts[0]; samples[rule] == "" || len(s) < len(samples[rule]) {
-					samples[rule] = s
+				for i, u := range o.updates { // an update shows only what is news
+					rule, s := u[0].rule, o.texts[i]
+					if samples[rule] == "" || i == 0 && (!first[rule] || len(s) < len(samples[rule])) {
+						samples[rule], first[rule] = s, i == 0
+					}
 				}
 			}
 		}

@@ -74,7 +74,7 @@ func (p *tracer) end(status int) string {
 	p.cmd.Wait()
 	p.finished = true
 	if got := p.cmd.ProcessState.ExitCode(); got != status {
-		p.t.Fatalf("%v: exit status %d, want %d: %s", p.cmd.Args, got, status, &p.err.text)
+		p.t.Fatalf("%v: exit status %d, want %d: %s\n%s", p.cmd.Args, got, status, &p.err.text, &p.out)
 	}
 	return p.out.String()
 }
