@@ -74,7 +74,7 @@ func live(ctx context.Context, e *env, o *options, open func(*env, *options, tcp
 	stop := context.AfterFunc(ctx, func() { _ = source.Stop() })
 	defer stop()
 	s := newStory(o, sel.could(), o.whose(), out)
-	err = errors.Join(s.follow(o.from(source, names, config.Netns)), source.Close(), out.close())
+	err = errors.Join(s.follow(o.lookingUp(source, names, config.Netns)), source.Close(), out.close())
 	out.summary.Unfollowed = s.table.Unfollowed()
 	if quietly(err) {
 		return nil
@@ -82,8 +82,8 @@ func live(ctx context.Context, e *env, o *options, open func(*env, *options, tcp
 	return errors.Join(err, out.summarise(e))
 }
 
-// from is the live source, with what is looked up besides.
-func (o *options) from(s *kernel.Source, names *host.Names, netns []uint32) source {
+// lookingUp is the live source, with what is looked up besides.
+func (o *options) lookingUp(s *kernel.Source, names *host.Names, netns []uint32) source {
 	n := &named{Source: s, names: names}
 	if o.why || o.record != "" {
 		return &counting{named: n, wanted: netns, known: map[uint32]host.NetStat{}, active: map[uint32]int64{}}
@@ -216,21 +216,20 @@ func (s *story) take(ev *tcp.Event) error {
 // passes gives out what is due at time now though no event has come. A recording
 // notes when that was, so that reading it gives out the same in the same place.
 func (s *story) passes(now int64) error {
-	if s.settled {
-		return s.table.Infer(now, s.out.write)
+	if !s.settled {
+		if err := s.hold.Expire(now, s.tell); err != nil {
+			return err
+		}
+		now = s.hold.Held(now - int64(underWay))
 	}
-	if err := s.hold.Expire(now, s.tell); err != nil {
-		return err
-	}
-	now = s.hold.Held(now - int64(underWay))
 	before := s.out.steps
 	if err := s.table.Infer(now, s.out.write); err != nil {
-		return err
+		return s.ends(err, now)
 	}
-	if s.out.steps == before || s.out.record == nil {
+	if s.out.steps == before {
 		return nil
 	}
-	return s.out.record.pause(now)
+	return s.out.pause(now)
 }
 
 // pause uses a lull: what waits too long goes out, and what is written is seen.
@@ -266,4 +265,23 @@ func (s *story) findOwners(from source, now int64) error {
 // underWay is how old the last events can be that are not in the ring yet.
 const underWay = 2 * time.Millisecond
 
-func (s *story) tell(ev *tcp.Event) error { return s.table.Tell(ev, s.out.write) }
+func (s *story) tell(ev *tcp.Event) error {
+	if s.out.record != nil {
+		if err := s.out.record.rotate(ev.Time); err != nil {
+			return err
+		}
+	}
+	return s.ends(s.table.Tell(ev, s.out.write), ev.Time)
+}
+
+// ends is for an error in telling what had happened by a certain time. Where -c's
+// count is reached by what was inferred, that time is kept: the event is not.
+func (s *story) ends(err error, now int64) error {
+	if !errors.Is(err, errEnough) || !s.out.follows {
+		return err
+	}
+	if failed := s.out.pause(now); failed != nil {
+		return failed
+	}
+	return err
+}

@@ -101,6 +101,8 @@ type Table struct {
 	united    uint64 // numbers that turned out to be another conversation's
 	forgotten uint64
 	unended   uint64
+	clock     int64 // how far what happened was told, ns since 1970
+	back      restoring
 	missed    bool // some events were lost
 	handsOn   bool // with this event somebody takes over what was asked for
 }
@@ -130,6 +132,8 @@ func (t *Table) Apply(ev *tcp.Event) *Step {
 	case tcp.KindCounters: // of no connection
 	case tcp.KindPlace:
 		t.places.learn(ev)
+	case tcp.KindKnown:
+		t.restore(ev)
 	default:
 		t.kernel(s)
 	}

@@ -84,6 +84,9 @@ func closeWait(x *exam) (f Finding, ok bool) {
 }
 
 func finWait2(x *exam) (f Finding, ok bool) {
+	if x.r.saw.finIn > 0 && x.r.hung != tcp.FinWait2 {
+		return f, false // it has come; for an orphan, the kernel tells no more
+	}
 	return hangs(x, tcp.FinWait2, "this end has closed, the other end's program does not", of(Left))
 }
 

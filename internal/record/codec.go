@@ -131,6 +131,7 @@ type decoder struct {
 	texts    texts
 	counters tcp.Counters
 	place    tcp.Place
+	known    tcp.Known
 	stack    tcp.Stack
 	head     []byte    // of a packet that is not Ethernet
 	device   tcp.Event // what an interface block says

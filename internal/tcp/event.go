@@ -25,6 +25,7 @@ const (
 	KindSocket             // a socket that existed when the trace began: iter/tcp
 	KindConnectFailed      // connect() failed before a SYN could leave: exit of tcp_v4_connect, tcp_v6_connect
 	KindPlace              // internal: what a namespace or cgroup is called; never shown
+	KindKnown              // internal: what was known when another file of a recording began; never shown
 	KindCounters           // internal: counters of a namespace's network stack have moved: its /proc/net/netstat; never shown
 )
 
@@ -33,7 +34,8 @@ var kindNames = [...]string{
 	KindRetransmit: "retransmit", KindSynAckAgain: "retransmit-synack",
 	KindSendReset: "send-reset", KindReceiveReset: "receive-reset",
 	KindDrop: "drop", KindSocketError: "socket-error", KindGap: "gap", KindPort: "port",
-	KindOwner: "owner", KindSocket: "socket", KindConnectFailed: "connect-failed", KindPlace: "place", KindCounters: "counters",
+	KindOwner: "owner", KindSocket: "socket", KindConnectFailed: "connect-failed", KindPlace: "place",
+	KindKnown: "known", KindCounters: "counters",
 }
 
 // String returns the stable name that JSON output and the docs use.
@@ -105,6 +107,7 @@ type Event struct {
 	Gap
 	Counters *Counters // KindSocket; nil else. Valid until the next event
 	Place    *Place    // KindPlace; nil else
+	Known    *Known    // KindKnown; nil else
 	Stack    *Stack    // KindCounters; nil else
 	Packet   Packet    // KindPacket; for KindDrop, KindRetransmit: Packet.Segment's Seq, Flags, PayloadLen where known
 }
