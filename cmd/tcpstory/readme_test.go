@@ -83,8 +83,14 @@ func runShown(t *testing.T, l *lab.Lab, bin, dir, command string) {
 	cmd := l.Host(lab.Client).Command(context.Background(), "sh", "-c", "exec "+shown)
 	cmd.Env, cmd.Dir = plainEnv(), dir
 	p := start(t, cmd)
+	if strings.Contains(command, "why --once") {
+		if status := p.wait(); status != exitOK && status != exitTrouble {
+			t.Errorf("exit status %d\n%s", status, p.both())
+		}
+		return
+	}
 	traces := strings.Contains(command, "tcpstory") && !strings.Contains(command, "tcplab") &&
-		!strings.Contains(command, " -r ") && !strings.Contains(command, " -c ") && !strings.HasSuffix(command, " doctor")
+		!strings.Contains(command, " -r ") && !strings.Contains(command, " -c ") && !strings.HasSuffix(command, " doctor") && !strings.HasSuffix(command, " --rules")
 	if !traces {
 		p.ends(0)
 		return
