@@ -21,6 +21,7 @@ type asking struct {
 	why     bool
 	after   time.Duration
 	slow    time.Duration
+	idle    time.Duration
 	lasts   time.Duration // --for
 	once    bool
 	summary bool
@@ -41,6 +42,7 @@ func (o *options) whyFlags() *pflag.FlagSet {
 	f.StringVarP(&o.read, "read", "r", "", "of recording `FILE` (- standard input) instead of what happens now")
 	f.DurationVar(&o.after, "after", l.After, "speak of a bad condition that has lasted `DURATION`")
 	f.DurationVar(&o.slow, "slow", l.Slow, "a request that waits `DURATION` for its answer is slow")
+	f.DurationVar(&o.idle, "idle", l.Idle, "a middlebox may have forgotten what was idle for `DURATION`")
 	f.BoolVar(&o.once, "once", false, "exit status 3 when there is trouble, 0 when there is none; live, it looks for --for")
 	f.DurationVar(&o.lasts, "for", 0, "end after `DURATION` (--once: a second longer than --after)")
 	f.BoolVar(&o.summary, "summary", false, "at the end, how many connections have which trouble, and nothing else")
@@ -77,6 +79,7 @@ func parseWhy(args []string) (*options, *pflag.FlagSet, error) {
 	var c faults
 	c.when(o.after <= 0, "--after %v: want more than 0", o.after)
 	c.when(o.slow <= 0, "--slow %v: want more than 0", o.slow)
+	c.when(o.idle <= 0, "--idle %v: want more than 0", o.idle)
 	c.when(o.lasts < 0, "--for %v: want more than 0", o.lasts)
 	c.when(o.read != "" && f.Changed("for"), "-r reads a recording to its end: --for is for what happens now")
 	c.when(o.summary && o.json, "--summary and --json: choose one")
@@ -124,7 +127,7 @@ func why(ctx context.Context, e *env) error {
 // limits are the published ones, with what the command line says.
 func (a *asking) limits() diagnose.Limits {
 	l := diagnose.DefaultLimits
-	l.After, l.Slow = a.after, a.slow
+	l.After, l.Slow, l.Idle = a.after, a.slow, a.idle
 	return l
 }
 

@@ -49,7 +49,6 @@ const (
 type record struct {
 	End
 	peer *record // the other end, when it is here too
-	gen  uint32  // how often the record has been used: who refers to it checks
 
 	in, out stream
 	turn    turn

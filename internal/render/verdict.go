@@ -36,7 +36,7 @@ var placeWords = [...]string{
 // Verdict appends one verdict.
 func (w *Verdicts) Verdict(v *diagnose.Verdict) error {
 	width := w.width()
-	b := appendVerdictEnds(appendClock(w.buf, v.Time), v.End)
+	b := appendParagraph(w.buf, "", string(appendVerdictEnds(appendClock(nil, v.Time), v.End)), width)
 	for i := range v.Findings {
 		f := &v.Findings[i]
 		if i > 0 {

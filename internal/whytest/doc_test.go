@@ -26,6 +26,13 @@ did not. *After the wire*: it arrived at the device, and the socket never moved.
 their part, a program did not. What is known depends on who looks: a full accept queue is syn-unanswered to who sees the
 client's host only. Of two rules that fit, the one that stands first here is the cause, or came first; what it explains
 is not said. What was lost, or not watched, takes a verdict from *sure* to *probably* or *unknown*, and the line says so.
+A verdict that goes on comes again, as an update, when its last word is due or when there is another finding.
+
+With --json a verdict is an object: time, time_ns, kind (verdict), conn, rule, place (before-wire, on-the-way, after-wire,
+application), certainty, standing (it goes on), update (the how-manieth after the first), text, next, numbers (those of the
+text, by name), role, cookie, netns, netns_name, local_addr, local_port, remote_addr, remote_port, owner_pid, owner_comm,
+cgroup_path, container, container_name and older as in other JSON output; then: what else is wrong, each with rule, place,
+certainty, standing, text, next, numbers; evidence: each with time_ns, last_ns, count, what, role and what else is known.
 
 `
 
@@ -65,8 +72,12 @@ func whyDoc(samples map[string]string) string {
 // samplesOf takes the samples out of the file.
 func samplesOf(doc string) map[string]string {
 	samples := map[string]string{}
-	for _, m := range regexp.MustCompile("(?s)## ([a-z0-9-]+)\n\n```text\n.*?```\n\n```\n(.*?)```\n").FindAllStringSubmatch(doc, -1) {
-		samples[m[1]] = m[2]
+	block := regexp.MustCompile("(?s)```\n\n```\n(.*?)```\n")
+	for _, section := range strings.Split(doc, "\n## ")[1:] {
+		name, _, _ := strings.Cut(section, "\n")
+		if m := block.FindStringSubmatch(section); m != nil {
+			samples[name] = m[1]
+		}
 	}
 	return samples
 }
@@ -82,6 +93,12 @@ func TestDoc(t *testing.T) {
 		t.Fatal(err)
 	}
 	samples := samplesOf(string(b))
+	if os.Getenv(writeDocVar) != "" {
+		b = []byte(whyDoc(samples))
+		if err := os.WriteFile(docPath, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if whyDoc(samples) != string(b) {
 		t.Errorf("%s is not what the table of rules says: run TestMatrix with %s=1, and commit", docPath, writeDocVar)
 	}
