@@ -235,6 +235,7 @@ struct inet_connection_sock {
 	__u8 icsk_pending;
 	const struct tcp_ulp_ops *icsk_ulp_ops;
 	struct request_sock_queue icsk_accept_queue;
+	__u32 icsk_user_timeout; /* milliseconds */
 	u32 icsk_rto_max; /* 6.15 */
 };
 

@@ -75,7 +75,7 @@ struct event {
 	__u8 saddr[16]; /* local address, network order; IPv4 in the first four bytes */
 	__u8 daddr[16];
 	__u64 cgroup;	/* id of the cgroup (v2) that the socket was made in; 0 unknown */
-	__u32 isn;	/* ->ESTABLISHED, and a child kept back: the first sequence number behind the own SYN; 0 unknown. Held: see walk.h */
+	__u32 isn;	/* ->ESTABLISHED, and a child kept back: the first sequence number behind the own SYN; 0 unknown. Held: see walk.h. ->CLOSE by ETIMEDOUT: TCP_USER_TIMEOUT, ms; 0 none */
 	__u32 peer_isn; /* and behind the other end's; ->CLOSE: the next one that a timewait minisock expects */
 
 	/* EV_NAME */

@@ -65,6 +65,8 @@ static __always_inline void established(struct event *e, struct sock *sk)
 	e->peer_isn = tp->rcv_nxt;
 }
 
+#define ETIMEDOUT 110
+
 /* is_birth: a socket's cgroup is told once, by the transitions that its life begins with. */
 static __always_inline bool is_birth(int newstate)
 {
@@ -106,6 +108,8 @@ static __always_inline void emit_state(struct sock *sk, int oldstate, int newsta
 	if (newstate == TCP_ESTABLISHED || time) { /* a child kept back is complete by now */
 		established(e, sk);
 		choose_flow(sk, netns);
+	} else if (newstate == TCP_CLOSE && e->err == ETIMEDOUT) {
+		e->isn = BPF_CORE_READ((struct inet_connection_sock *)sk, icsk_user_timeout);
 	} else if (newstate == TCP_CLOSE && (oldstate == TCP_FIN_WAIT2 || oldstate == TCP_CLOSING)) {
 		fill_minisock(e, sk);
 	}

@@ -16,9 +16,10 @@ import (
 
 // Exit statuses.
 const (
-	exitOK    = 0
-	exitError = 1
-	exitUsage = 2
+	exitOK      = 0
+	exitError   = 1
+	exitUsage   = 2
+	exitTrouble = 3 // why --once has found some
 )
 
 // env is what a command sees of the world, so that tests can give it another.
@@ -57,6 +58,8 @@ func (e *env) status(err error) int {
 	switch {
 	case err == nil, quietly(err):
 		return exitOK
+	case err == errTrouble:
+		return exitTrouble
 	case errors.As(err, &usage):
 		e.say("%s (tcpstory -h shows how)", oneLine(err))
 		return exitUsage

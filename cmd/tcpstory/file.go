@@ -31,6 +31,9 @@ func traceFile(ctx context.Context, e *env, o *options) error {
 		return err
 	}
 	defer reader.Close()
+	if o.why {
+		return usageError{errors.New("why needs the kernel's side: -r names a capture file, which has packets only (tcpstory record makes recordings)")}
+	}
 	if o.noPackets {
 		return usageError{errors.New("-r reads a capture file, which has packets only: --no-packets leaves nothing to show")}
 	}

@@ -23,10 +23,12 @@ var importLaw = map[string][]string{
 	"internal/timeline": {"tcp"},
 	"internal/conn":     {"tcp"},
 	"internal/flight":   {"tcp", "conn"},
-	"internal/render":   {"tcp", "conn"},
+	"internal/diagnose": {"tcp", "conn"},
+	"internal/render":   {"tcp", "conn", "diagnose"},
 	"internal/lab":      {"tcp"},
+	"internal/whytest":  {},
 	"internal/bench":    {"lab", "tcp"},
-	"cmd/tcpstory":      {"tcp", "filter", "kernel", "host", "sockets", "capture", "record", "timeline", "conn", "flight", "render"},
+	"cmd/tcpstory":      {"tcp", "filter", "kernel", "host", "sockets", "capture", "record", "timeline", "conn", "diagnose", "flight", "render"},
 	"cmd/tcplab":        {"lab", "bench", "tcp"},
 }
 

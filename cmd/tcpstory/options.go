@@ -23,6 +23,7 @@ type options struct {
 	read  string // -r
 
 	recording
+	asking
 	replays bool          // what -r names is a recording
 	from    *record.About // what it says of itself
 

@@ -24,6 +24,8 @@ type output struct {
 	summary render.Summary
 	limit   int // -c: packets, or events where there are none
 	packets bool
+
+	counters bool // the sink takes KindCounters
 }
 
 // chronicle is a recorder: into a file, or into memory until something happens.
@@ -43,14 +45,17 @@ func newOutput(e *env, o *options, link tcp.LinkType) (*output, error) {
 	}
 	keeper, _ := sink.(render.Keeper)
 	return &output{
-		sink: sink, keeper: keeper, limit: o.count, packets: !o.noPackets, warn: e.say,
+		sink: sink, keeper: keeper, limit: o.count, packets: !o.noPackets, warn: e.say, counters: o.why,
 		summary: render.Summary{PacketsOnly: o.packetsOnly()},
 	}, nil
 }
 
 // newSink is the table of views: what the flags and the terminal choose.
 func newSink(e *env, o *options, link tcp.LinkType) (render.Sink, error) {
-	if o.write != "" {
+	switch {
+	case o.why:
+		return newVerdicts(e, o), nil
+	case o.write != "":
 		return newFileSink(o, link)
 	}
 	w := render.NewWriter(e.stdout, "standard output", o.lined)
@@ -91,7 +96,14 @@ func (out *output) write(s *conn.Step) error {
 			return err
 		}
 	}
-	if k := s.Event.Kind; !s.Selected || out.summary.PacketsOnly && k != tcp.KindPacket && k != tcp.KindGap {
+	k := s.Event.Kind
+	if k == tcp.KindCounters {
+		if out.counters {
+			return out.sink.Write(s)
+		}
+		return out.keep(s)
+	}
+	if !s.Selected || out.summary.PacketsOnly && k != tcp.KindPacket && k != tcp.KindGap {
 		return out.keep(s)
 	}
 	if out.begins != nil {

@@ -32,7 +32,7 @@ func (r *recorder) write(s *conn.Step) error {
 // nothing is.
 func recorded(s *conn.Step) bool {
 	switch ev := s.Event; {
-	case ev.Kind == tcp.KindGap, ev.Kind == tcp.KindPlace, ev.Kind == tcp.KindKnown:
+	case ev.Kind == tcp.KindGap, ev.Kind == tcp.KindPlace, ev.Kind == tcp.KindKnown, ev.Kind == tcp.KindCounters:
 		return true
 	case ev.Kind == tcp.KindPacket:
 		return s.Selected || ev.Packet.Asked // of a process that is not known yet

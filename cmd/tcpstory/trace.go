@@ -74,12 +74,21 @@ func live(ctx context.Context, e *env, o *options, open func(*env, *options, tcp
 	stop := context.AfterFunc(ctx, func() { _ = source.Stop() })
 	defer stop()
 	s := newStory(o, sel.could(), o.whose(), out)
-	err = errors.Join(s.follow(&named{Source: source, names: names}), source.Close(), out.close())
+	err = errors.Join(s.follow(o.lookingUp(source, names, config.Netns)), source.Close(), out.close())
 	out.summary.Unfollowed = s.table.Unfollowed()
 	if quietly(err) {
 		return nil
 	}
 	return errors.Join(err, out.summarise(e))
+}
+
+// lookingUp is the live source, with what is looked up besides.
+func (o *options) lookingUp(s *kernel.Source, names *host.Names, netns []uint32) source {
+	n := &named{Source: s, names: names}
+	if o.why || o.record != "" {
+		return &counting{named: n, wanted: netns, known: map[uint32]host.NetStat{}, active: map[uint32]int64{}}
+	}
+	return n
 }
 
 // announce says what is not as one might expect, then that tracing has begun.
@@ -141,7 +150,7 @@ type story struct {
 func newStory(o *options, filter func(tcp.Flow) bool, whose func(*conn.Conn) bool, out *output) *story {
 	packetsOnly := o.noStates || o.write != "" || o.read != "" && !o.replays
 	s := &story{out: out, settled: o.replays, table: conn.New(conn.Options{
-		Filter: filter, Whose: whose, TellOlder: o.json, PacketsOnly: packetsOnly,
+		Filter: filter, Whose: whose, TellOlder: o.json || o.why, PacketsOnly: packetsOnly,
 	})}
 	if out.record != nil {
 		out.record.starts(s.table)

@@ -36,6 +36,10 @@ func recorded(t *testing.T, file string) (events []*tcp.Event) {
 			place := *ev.Place
 			ev.Place = &place
 		}
+		if ev.Stack != nil {
+			stack := *ev.Stack
+			ev.Stack = &stack
+		}
 		if ev.Counters != nil {
 			counters := *ev.Counters
 			ev.Counters = &counters

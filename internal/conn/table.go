@@ -129,6 +129,7 @@ func (t *Table) Apply(ev *tcp.Event) *Step {
 	case tcp.KindGap:
 		s.Selected, t.missed = true, true
 		t.miss(ev)
+	case tcp.KindCounters: // of no connection
 	case tcp.KindPlace:
 		t.places.learn(ev)
 	case tcp.KindKnown:

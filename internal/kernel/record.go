@@ -7,6 +7,8 @@ import (
 	"time"
 	"unsafe"
 
+	"golang.org/x/sys/unix"
+
 	"tcpstory/internal/tcp"
 )
 
@@ -126,6 +128,9 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 	case tcp.KindState:
 		if ev.New == tcp.Close {
 			d.minisock(ev, e)
+			if ev.Errno == int32(unix.ETIMEDOUT) {
+				ev.UserTimeout = time.Duration(e.Isn) * time.Millisecond
+			}
 			break
 		}
 		ev.ISN, ev.PeerISN = e.Isn, e.PeerIsn

@@ -25,7 +25,7 @@ var opening = []Scenario{
 		Name: "syn-sent", Port: 7702, act: synSent,
 		About: "the server's firewall drops the SYN",
 		Verdicts: Verdicts{
-			Client: counted("syn-unanswered", OnTheWay, "syns", 2),
+			Client: counted("syn-unanswered", OnTheWay, "syns", 3),
 			Server: said("syn-dropped-locally", AfterTheWire),
 			Both:   said("syn-dropped-locally", AfterTheWire),
 		},

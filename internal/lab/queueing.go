@@ -16,7 +16,7 @@ var queueing = []Scenario{
 		About: "nobody accepts: the listener's queue is full",
 		Story: timesOut(tcp.StateUnknown),
 		Verdicts: Verdicts{
-			Client: counted("syn-unanswered", OnTheWay, "syns", 2),
+			Client: counted("syn-unanswered", OnTheWay, "syns", 3),
 			Server: said("accept-queue-full", InApplication),
 			Both:   said("accept-queue-full", InApplication),
 		},
@@ -44,7 +44,7 @@ var queueing = []Scenario{
 		About: "a SYN flood, no cookies: the SYN is dropped",
 		Story: timesOut(tcp.StateUnknown),
 		Verdicts: Verdicts{
-			Client: counted("syn-unanswered", OnTheWay, "syns", 2),
+			Client: counted("syn-unanswered", OnTheWay, "syns", 3),
 			Server: said("syn-queue-full", AfterTheWire),
 			Both:   said("syn-queue-full", AfterTheWire),
 			Others: []string{"syn-queue-full", "synack-unanswered"},

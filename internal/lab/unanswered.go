@@ -16,7 +16,7 @@ var unanswered = []Scenario{
 		Name: "syn-lost", Port: 7731, Topology: Routed, act: handshakeLoses(tcp.SYN, false),
 		About:    "the SYN is lost on the way",
 		Story:    timesOut(tcp.StateUnknown).wire(">S (>S)+", nothing),
-		Verdicts: atClient(counted("syn-unanswered", OnTheWay, "syns", 2)),
+		Verdicts: atClient(counted("syn-unanswered", OnTheWay, "syns", 3)),
 		Proof:    []Count{{Client, "TcpExt", "TCPSynRetrans", 1}},
 	},
 	{
@@ -24,7 +24,7 @@ var unanswered = []Scenario{
 		About: "the SYN-ACK is lost on the way back",
 		Story: timesOut(tcp.SynRecv).wire(">S (>S)+", ">S <S. (>S|<S.)+"),
 		Verdicts: Verdicts{
-			Client: counted("syn-unanswered", OnTheWay, "syns", 2),
+			Client: counted("syn-unanswered", OnTheWay, "syns", 3),
 			Server: said("synack-unanswered", OnTheWay),
 			Both:   said("synack-unanswered", OnTheWay),
 		},

@@ -132,6 +132,7 @@ type decoder struct {
 	counters tcp.Counters
 	place    tcp.Place
 	known    tcp.Known
+	stack    tcp.Stack
 	head     []byte    // of a packet that is not Ethernet
 	device   tcp.Event // what an interface block says
 }

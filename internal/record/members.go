@@ -108,6 +108,12 @@ const (
 	tagOpenerComm
 	tagAliasLocal
 	tagAliasRemote
+	tagUserTimeout
+	tagStack // that there is one
+	tagListenOverflows
+	tagReqQFullDrop
+	tagReqQFullCookies
+	tagLocalPorts
 
 	tagEnd
 )
@@ -122,6 +128,7 @@ var groups = [...]group{
 	{func(ev *tcp.Event) bool { return ev.Counters == nil }, counters},
 	{func(ev *tcp.Event) bool { return ev.Place == nil }, place},
 	{func(ev *tcp.Event) bool { return ev.Known == nil }, known},
+	{func(ev *tcp.Event) bool { return ev.Stack == nil }, stack},
 	{func(ev *tcp.Event) bool { return ev.Kind == tcp.KindPacket || ev.Packet.Segment == tcp.Segment{} }, segment},
 	{nil, stamp},
 	{nil, device},
@@ -143,6 +150,7 @@ var always = append([]field{
 	number(tagISN, func(ev *tcp.Event) *uint32 { return &ev.ISN }),
 	number(tagPeerISN, func(ev *tcp.Event) *uint32 { return &ev.PeerISN }),
 	truth(tagStarting, func(ev *tcp.Event) *bool { return &ev.Starting }),
+	whole(tagUserTimeout, func(ev *tcp.Event) *time.Duration { return &ev.UserTimeout }),
 	truth(tagInferred, func(ev *tcp.Event) *bool { return &ev.Inferred }),
 	whole(tagErrno, func(ev *tcp.Event) *int32 { return &ev.Errno }),
 	truth(tagSoft, func(ev *tcp.Event) *bool { return &ev.Soft }),
@@ -236,6 +244,23 @@ var place = []field{
 	placeWords(tagPlacePath, func(p *tcp.Place) *string { return &p.Path }),
 	placeWords(tagPlaceContainer, func(p *tcp.Place) *string { return &p.Container }),
 	placeWords(tagPlaceRuntime, func(p *tcp.Place) *string { return &p.Runtime }),
+}
+
+func stackCounter[T integer](t tag, at func(*tcp.Stack) *T) field {
+	return number(t, func(ev *tcp.Event) *T {
+		if ev.Stack == nil {
+			return nil
+		}
+		return at(ev.Stack)
+	})
+}
+
+var stack = []field{
+	present(tagStack, func(d *decoder, ev *tcp.Event) { d.stack = tcp.Stack{}; ev.Stack = &d.stack }),
+	stackCounter(tagListenOverflows, func(s *tcp.Stack) *uint64 { return &s.ListenOverflows }),
+	stackCounter(tagReqQFullDrop, func(s *tcp.Stack) *uint64 { return &s.ReqQFullDrop }),
+	stackCounter(tagReqQFullCookies, func(s *tcp.Stack) *uint64 { return &s.ReqQFullCookies }),
+	stackCounter(tagLocalPorts, func(s *tcp.Stack) *uint32 { return &s.LocalPorts }),
 }
 
 var stamp = []field{

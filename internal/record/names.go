@@ -75,6 +75,10 @@ var names = [tagEnd]jsonName{
 	tagKnownOutEnd: {name: "out_end"}, tagKnownInEnd: {name: "in_end"}, tagKnownSent: {name: "sent"},
 	tagOpenerPID: {name: "opener_pid"}, tagOpenerTID: {name: "opener_tid"}, tagOpenerComm: {name: "opener_comm", form: formText},
 	tagAliasLocal: {name: "wire_local", form: formEnd}, tagAliasRemote: {name: "wire_remote", form: formEnd},
+
+	tagUserTimeout: {name: "user_timeout_ns", form: formSigned},
+	tagStack:       {name: "stack", form: formTruth}, tagListenOverflows: {name: "listen_overflows"},
+	tagReqQFullDrop: {name: "req_q_full_drop"}, tagReqQFullCookies: {name: "req_q_full_cookies"}, tagLocalPorts: {name: "local_ports"},
 }
 
 // wordsOf are the names of the values of a type, up to the last that has one.

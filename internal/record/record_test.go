@@ -118,6 +118,10 @@ func clone(ev *tcp.Event) *tcp.Event {
 		place := *ev.Place
 		c.Place = &place
 	}
+	if ev.Stack != nil {
+		stack := *ev.Stack
+		c.Stack = &stack
+	}
 	if ev.Known != nil {
 		known := *ev.Known
 		c.Known = &known

@@ -1,6 +1,9 @@
 package tcp
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Kind says which of the closed set of facts an Event carries.
 type Kind uint8
@@ -23,6 +26,7 @@ const (
 	KindConnectFailed      // connect() failed before a SYN could leave: exit of tcp_v4_connect, tcp_v6_connect
 	KindPlace              // internal: what a namespace or cgroup is called; never shown
 	KindKnown              // internal: what was known when another file of a recording began; never shown
+	KindCounters           // internal: counters of a namespace's network stack have moved: its /proc/net/netstat; never shown
 )
 
 var kindNames = [...]string{
@@ -31,7 +35,7 @@ var kindNames = [...]string{
 	KindSendReset: "send-reset", KindReceiveReset: "receive-reset",
 	KindDrop: "drop", KindSocketError: "socket-error", KindGap: "gap", KindPort: "port",
 	KindOwner: "owner", KindSocket: "socket", KindConnectFailed: "connect-failed", KindPlace: "place",
-	KindKnown: "known",
+	KindKnown: "known", KindCounters: "counters",
 }
 
 // String returns the stable name that JSON output and the docs use.
@@ -82,20 +86,21 @@ type Event struct {
 	Netns  uint32 // inode of the network namespace; 0 unknown
 	Flow   Flow   // the socket's own tuple; for resets and drops without a socket, this host's view
 
-	Old, New State  // KindState: the transition; other kinds: New is the socket's state, or unknown
-	Minisock State  // KindState to CLOSE, KindSocket in TimeWait: the timewait minisock that took over is in TimeWait or FinWait2; Close: TIME_WAIT was due and there was no room for it; unknown: there is none
-	Timer    Timer  // of the minisock; KindSynAckAgain, KindSocket in NewSynRecv: of the request socket
-	Expects  uint32 // with Minisock: the sequence number that it expects next
-	RFC1337  bool   // with Minisock: a RST does not end TIME_WAIT (net.ipv4.tcp_rfc1337)
-	Task     Task   // who did it, when that is certain; else zero
-	Via      Via    // how Task is known, when it is
-	Cgroup   uint64 // id of the cgroup (v2) that the socket was made in; 0 unknown
-	ISN      uint32 // KindState to ESTABLISHED: first sequence number behind the own SYN, and PeerISN behind the other end's; 0 unknown
-	PeerISN  uint32
-	Starting bool  // the sockets that existed were still being looked at: one that is first met now, and not by its birth, is older
-	Inferred bool  // KindState: the kernel does not trace this transition; it follows from what was seen
-	Errno    int32 // KindState, KindSocketError: sk_err; KindRetransmit: result of the attempt (6.17+), < 0 failed; KindConnectFailed: the error
-	Soft     bool  // KindSocketError: Errno is sk_err_soft, noted but not fatal by itself
+	Old, New    State  // KindState: the transition; other kinds: New is the socket's state, or unknown
+	Minisock    State  // KindState to CLOSE, KindSocket in TimeWait: the timewait minisock that took over is in TimeWait or FinWait2; Close: TIME_WAIT was due and there was no room for it; unknown: there is none
+	Timer       Timer  // of the minisock; KindSynAckAgain, KindSocket in NewSynRecv: of the request socket
+	Expects     uint32 // with Minisock: the sequence number that it expects next
+	RFC1337     bool   // with Minisock: a RST does not end TIME_WAIT (net.ipv4.tcp_rfc1337)
+	Task        Task   // who did it, when that is certain; else zero
+	Via         Via    // how Task is known, when it is
+	Cgroup      uint64 // id of the cgroup (v2) that the socket was made in; 0 unknown
+	ISN         uint32 // KindState to ESTABLISHED: first sequence number behind the own SYN, and PeerISN behind the other end's; 0 unknown
+	PeerISN     uint32
+	Starting    bool          // the sockets that existed were still being looked at: one that is first met now, and not by its birth, is older
+	Inferred    bool          // KindState: the kernel does not trace this transition; it follows from what was seen
+	Errno       int32         // KindState, KindSocketError: sk_err; KindRetransmit: result of the attempt (6.17+), < 0 failed; KindConnectFailed: the error
+	UserTimeout time.Duration // KindState to CLOSE with ETIMEDOUT: TCP_USER_TIMEOUT of the socket; 0: none, or the kernel side does not say
+	Soft        bool          // KindSocketError: Errno is sk_err_soft, noted but not fatal by itself
 
 	Reason string // KindSendReset, KindDrop: the kernel's reason without its prefix; "" where it gives none
 	Retransmit
@@ -103,6 +108,7 @@ type Event struct {
 	Counters *Counters // KindSocket; nil else. Valid until the next event
 	Place    *Place    // KindPlace; nil else
 	Known    *Known    // KindKnown; nil else
+	Stack    *Stack    // KindCounters; nil else
 	Packet   Packet    // KindPacket; for KindDrop, KindRetransmit: Packet.Segment's Seq, Flags, PayloadLen where known
 }
 

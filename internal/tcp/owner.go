@@ -61,3 +61,12 @@ type Place struct {
 	Container string // its whole id
 	Runtime   string // docker, podman …
 }
+
+// Stack is what counters of a namespace's network stack (nstat(8), TcpExt) have
+// moved by since they were told last, and how many ports connect() may choose from.
+type Stack struct {
+	ListenOverflows uint64 // connections that found no room in a listener's queue
+	ReqQFullDrop    uint64 // SYNs that found no room among half-open connections
+	ReqQFullCookies uint64 // and were answered by a SYN cookie
+	LocalPorts      uint32 // net.ipv4.ip_local_port_range; 0 unknown
+}

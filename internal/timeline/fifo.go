@@ -9,6 +9,7 @@ type slot struct {
 	frame    []byte
 	counters tcp.Counters
 	place    tcp.Place
+	stack    tcp.Stack
 	waits    bool // for what a later event tells
 }
 
@@ -53,6 +54,10 @@ func (q *fifo) push(ev *tcp.Event) *slot {
 	if ev.Place != nil {
 		s.place = *ev.Place
 		s.ev.Place = &s.place
+	}
+	if ev.Stack != nil {
+		s.stack = *ev.Stack
+		s.ev.Stack = &s.stack
 	}
 	return s
 }

@@ -83,6 +83,10 @@ func clone(ev *tcp.Event) *tcp.Event {
 		place := *ev.Place
 		c.Place = &place
 	}
+	if ev.Stack != nil {
+		stack := *ev.Stack
+		c.Stack = &stack
+	}
 	if ev.Counters != nil {
 		counters := *ev.Counters
 		c.Counters = &counters

@@ -1,0 +1,22 @@
+package main
+
+import (
+	"tcpstory/internal/diagnose"
+	"tcpstory/internal/render"
+)
+
+// listRules is why --rules.
+func listRules(e *env, o *options) error {
+	w := render.NewWriter(e.stdout, "standard output", false)
+	limits := o.limits()
+	width := 0
+	if e.terminal {
+		width = terminalWidth(e)
+	}
+	for i := range diagnose.Rules {
+		if err := render.WriteRule(w, &diagnose.Rules[i], &limits, width); err != nil {
+			return err
+		}
+	}
+	return w.Close()
+}

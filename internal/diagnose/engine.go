@@ -1,0 +1,279 @@
+package diagnose
+
+import (
+	"net/netip"
+	"time"
+
+	"tcpstory/internal/conn"
+	"tcpstory/internal/tcp"
+)
+
+// settle is how long after a connection's end the last word about it is said:
+// the kernel tells of a RST that close() sends, and of errors, behind →CLOSE.
+const settle = 200 * time.Millisecond
+
+// lookEvery is how often it is looked for records whose time has come, event time.
+const lookEvery = 20 * time.Millisecond
+
+// mostRecords bounds what is kept: of more, those without trouble are forgotten.
+const mostRecords = 1 << 18
+
+// Options of an Engine. The zero value means the published limits.
+type Options struct {
+	Limits Limits
+	// NoPackets: the story has no packets: what only they can tell is unknown.
+	NoPackets bool
+}
+
+// Engine makes verdicts. It is not safe for concurrent use.
+type Engine struct {
+	lim       Limits
+	noPackets bool
+
+	byCookie  map[uint64]*record
+	byFlow    map[flowKey]*record
+	watched   recordList
+	look      int64                   // when the watched are looked at next
+	gap       int64                   // when something was lost last
+	begun     int64                   // the first event
+	answering map[netip.AddrPort]bool // servers that are known to answer requests
+	stacks    map[uint32]*stack
+	piles     map[pileKey]*pile
+
+	free     *record
+	freeFile *dossier
+	tell     func(*Verdict) error
+	err      error
+}
+
+// flowKey is how an end without a cookie is known.
+type flowKey struct {
+	netns uint32
+	flow  tcp.Flow
+}
+
+// New returns an Engine that gives its verdicts to tell, which must not keep them.
+// The first error of tell is returned by the call during which it happened.
+func New(o Options, tell func(*Verdict) error) *Engine {
+	return &Engine{
+		lim: o.Limits.withDefaults(), noPackets: o.NoPackets, tell: tell,
+		byCookie: map[uint64]*record{}, byFlow: map[flowKey]*record{}, answering: map[netip.AddrPort]bool{}, stacks: map[uint32]*stack{}, piles: map[pileKey]*pile{},
+	}
+}
+
+// Take is given each step of a story in its order.
+func (e *Engine) Take(s *conn.Step) error {
+	ev := s.Event
+	if e.begun == 0 {
+		e.begun = ev.Time
+	}
+	if err := e.Pass(ev.Time); err != nil {
+		return err
+	}
+	switch {
+	case ev.Kind == tcp.KindGap:
+		e.gap = ev.Time
+	case ev.Kind == tcp.KindCounters:
+		e.counters(ev)
+	case s.Conn == nil, s.Conn.Role == conn.RoleListener:
+	default:
+		e.step(s)
+	}
+	return e.err
+}
+
+// Pass tells that it is now (the events' clock, ns) though no event has come.
+func (e *Engine) Pass(now int64) error {
+	if now < e.look {
+		return e.err
+	}
+	e.look = now + int64(lookEvery)
+	for r := e.watched.first; r != nil; {
+		next := r.next
+		if r.due <= now {
+			e.judge(r, r.due)
+		}
+		r = next
+	}
+	return e.err
+}
+
+// step takes in a step about a connection.
+func (e *Engine) step(s *conn.Step) {
+	ev := s.Event
+	e.heap(s)
+	r := e.recordOf(s.Conn, ev.Kind == tcp.KindConnectFailed || answersSegment(ev))
+	if r == nil {
+		return
+	}
+	if s.Event.Kind != tcp.KindPacket || r.Number != s.Conn.Number || r.Role != s.Conn.Role || r.saw.packets == 0 {
+		e.identify(r, s)
+	}
+	if s.Event.Kind == tcp.KindPacket {
+		e.packet(r, s)
+	} else {
+		e.kernel(r, s)
+	}
+}
+
+// recordOf finds or makes c's record; nil: it is over, and said.
+func (e *Engine) recordOf(c *conn.Conn, over bool) *record {
+	key := flowKey{c.Netns, c.Flow}
+	if c.Cookie == 0 {
+		if r := e.byFlow[key]; r != nil {
+			return r
+		}
+		return e.make(c, key, over)
+	}
+	if r := e.byCookie[c.Cookie]; r != nil {
+		return r
+	}
+	if r := e.byFlow[key]; r != nil && r.Cookie == 0 { // a child takes over what its request socket has met
+		delete(e.byFlow, key)
+		r.Cookie = c.Cookie
+		e.byCookie[c.Cookie] = r
+		return r
+	}
+	return e.make(c, key, over)
+}
+
+func (e *Engine) make(c *conn.Conn, key flowKey, over bool) *record {
+	if c.Closed != 0 && !over {
+		return nil
+	}
+	if len(e.byCookie)+len(e.byFlow) >= mostRecords {
+		e.makeRoom()
+	}
+	r := e.free
+	if r == nil {
+		r = new(record)
+	} else {
+		e.free, r.next = r.next, nil
+	}
+	r.due, r.opened = never, c.Opened
+	r.Cookie, r.Netns, r.Flow = c.Cookie, c.Netns, c.Flow
+	if c.Cookie != 0 {
+		e.byCookie[c.Cookie] = r
+	} else {
+		e.byFlow[key] = r
+	}
+	return r
+}
+
+// makeRoom forgets records that nobody waits for.
+func (e *Engine) makeRoom() {
+	for _, r := range e.byCookie {
+		if !r.listed {
+			e.release(r)
+		}
+	}
+	for _, r := range e.byFlow {
+		e.release(r)
+	}
+}
+
+// release forgets r and keeps it for its next use.
+func (e *Engine) release(r *record) {
+	e.watched.remove(r)
+	if r.Cookie != 0 {
+		if e.byCookie[r.Cookie] == r {
+			delete(e.byCookie, r.Cookie)
+		}
+	} else if key := (flowKey{r.Netns, r.Flow}); e.byFlow[key] == r {
+		delete(e.byFlow, key)
+	}
+	if p := r.peer; p != nil && p.peer == r {
+		p.peer = nil
+	}
+	e.shelve(r)
+	*r = record{next: e.free}
+	e.free = r
+}
+
+// shelve gives r's evidence back.
+func (e *Engine) shelve(r *record) {
+	if f := r.file; f != nil {
+		*f = dossier{next: e.freeFile}
+		e.freeFile, r.file = f, nil
+	}
+}
+
+// note keeps a clue.
+func (e *Engine) note(r *record, c Clue) {
+	if r.file == nil {
+		f := e.freeFile
+		if f == nil {
+			f = new(dossier)
+		} else {
+			e.freeFile, f.next = f.next, nil
+		}
+		r.file = f
+	}
+	c.Role = r.Role
+	r.file.add(c)
+}
+
+// identify takes over what is known of whose r is.
+func (e *Engine) identify(r *record, s *conn.Step) {
+	c := s.Conn
+	cookie, state := r.Cookie, r.State
+	r.End = endOf(c)
+	r.Cookie, r.State = cookie, state
+	if p := c.Peer; p != nil && (r.peer == nil || r.peer.Cookie != p.Cookie || r.peer.Flow != p.Flow) {
+		e.join(r, p)
+	}
+}
+
+// endOf is what is known of whose c is.
+func endOf(c *conn.Conn) End {
+	return End{
+		Number: c.Number, Cookie: c.Cookie, Netns: c.Netns, Role: c.Role, State: c.State, Older: c.Older, Flow: c.Flow,
+		Task: c.Task, Namespace: c.Namespace, Home: c.Home, Cgroup: c.Cgroup,
+	}
+}
+
+// join makes the records of two ends know each other.
+func (e *Engine) join(r *record, c *conn.Conn) {
+	p := e.byCookie[c.Cookie]
+	if c.Cookie == 0 {
+		p = e.byFlow[flowKey{c.Netns, c.Flow}]
+	}
+	if p == nil || p == r {
+		return
+	}
+	if r.peer != nil && r.peer.peer == r {
+		r.peer.peer = nil
+	}
+	if p.peer != nil && p.peer.peer == p {
+		p.peer.peer = nil
+	}
+	r.peer, p.peer = p, r
+	if r.told == nil {
+		r.told = p.told
+	}
+	p.told = r.told
+}
+
+// wake has r looked at, at a time or before.
+func (e *Engine) wake(r *record, at int64) {
+	r.due = min(r.due, at)
+	e.watched.add(r)
+}
+
+// rest has r looked at no more until something happens.
+func (e *Engine) rest(r *record) {
+	r.due = never
+	e.watched.remove(r)
+}
+
+// End is for the end of the story: what has ended has its last word now.
+func (e *Engine) End() error {
+	for r := e.watched.first; r != nil && e.err == nil; {
+		next := r.next
+		if r.closed != 0 {
+			e.judge(r, r.due)
+		}
+		r = next
+	}
+	return e.err
+}

@@ -1,0 +1,193 @@
+package diagnose
+
+import (
+	"cmp"
+	"slices"
+)
+
+// told is what has been said of a conversation; both its ends share it.
+type told struct {
+	rules   uint64 // those of which something was said
+	final   uint64 // those of which the last word was said
+	updates int
+	at      int64 // when something was said last
+}
+
+// Finding is one thing that is wrong with a connection.
+type Finding struct {
+	Rule      *Rule
+	Place     Place
+	Certainty Certainty
+	Text      string // one line, in plain words, with the numbers that matter
+	Next      string // what to look at next
+	Numbers   []Number
+	Standing  bool // it goes on
+	of        *record
+	cites     sights
+}
+
+// Number is one that matters: what is counted, and how many.
+type Number struct {
+	What string
+	N    uint32
+}
+
+// number is f with a number.
+func (f Finding) number(what string, n uint32) Finding {
+	f.Numbers = append(f.Numbers, Number{what, n})
+	return f
+}
+
+// Verdict is what is said of a connection at some time. It is valid during the call.
+type Verdict struct {
+	Time     int64     // of the moment that it speaks of, ns since 1970
+	End      *End      // whose end the first finding is about
+	Findings []Finding // the root cause first
+	Evidence []Clue    // by time
+	Update   int       // 0: the first about this connection
+	Since    int64     // an update: the time of the one before
+	Standing bool      // it goes on
+}
+
+// exam is one look at a record.
+type exam struct {
+	e    *Engine
+	lim  *Limits
+	r    *record
+	now  int64
+	over bool  // the connection is
+	next int64 // when to look again; 0: when something happens
+}
+
+// judge looks at r, says what is news, and decides when to look again.
+func (e *Engine) judge(r *record, now int64) {
+	if p := r.peer; p != nil && p.listed && p.due > r.due && p.due-r.due < int64(settle) {
+		r.due = p.due // both at once
+		return
+	}
+	e.rest(r)
+	found := e.examine(r, now)
+	if p := r.peer; p != nil {
+		found = append(found, e.examine(p, now)...)
+	}
+	found = rootFirst(found, r.told)
+	e.say(r, found, now)
+	if r.closed != 0 && now >= r.closed {
+		e.release(r)
+	}
+}
+
+func (e *Engine) examine(r *record, now int64) (found []Finding) {
+	if r.file == nil && r.slow == 0 && r.turn == nobody && r.closed == 0 {
+		return nil
+	}
+	x := &exam{e: e, lim: &e.lim, r: r, now: now, over: r.closed != 0}
+	for i := range Rules {
+		rule := &Rules[i]
+		f, ok := rule.find(x)
+		if x.next != 0 && !x.over {
+			e.wake(r, x.next)
+		}
+		if !ok {
+			continue
+		}
+		f.Rule, f.of = rule, r
+		if f.Place == PlaceUnknown {
+			f.Place = rule.Place
+		}
+		if f.Next == "" {
+			f.Next = rule.Next
+		}
+		if e.gap >= r.opened && e.gap != 0 {
+			f.Certainty = f.Certainty.weaker()
+		}
+		found = append(found, f)
+	}
+	return found
+}
+
+// rootFirst orders findings by their rules' order in the table, and leaves out
+// what another one explains, said before or now.
+func rootFirst(found []Finding, before *told) []Finding {
+	slices.SortStableFunc(found, func(a, b Finding) int { // of two alike the surer one, then the client's
+		return cmp.Or(a.Rule.order-b.Rule.order, int(b.Certainty)-int(a.Certainty), int(a.of.Role)-int(b.of.Role))
+	})
+	var covered uint64
+	for i := range Rules {
+		if before != nil && before.rules&(1<<i) != 0 {
+			covered |= Rules[i].covers
+		}
+	}
+	for i := range found {
+		covered |= found[i].Rule.covers
+	}
+	seen := uint64(0)
+	return slices.DeleteFunc(found, func(f Finding) bool {
+		bit := uint64(1) << f.Rule.order
+		gone := covered&bit != 0 || seen&bit != 0
+		seen |= bit
+		return gone
+	})
+}
+
+// say tells what has not been told.
+func (e *Engine) say(r *record, found []Finding, now int64) {
+	if len(found) == 0 || e.err != nil {
+		return
+	}
+	t := r.told
+	var rules, final uint64
+	for i := range found {
+		bit := uint64(1) << found[i].Rule.order
+		rules |= bit
+		if !found[i].Standing {
+			final |= bit
+		}
+	}
+	if t != nil && rules&^t.rules == 0 && final&^t.final == 0 {
+		return
+	}
+	if t == nil {
+		t = &told{updates: -1}
+		r.told = t
+		if r.peer != nil {
+			r.peer.told = t
+		}
+	}
+	t.rules |= rules
+	t.final |= final
+	t.updates++
+	v := Verdict{Time: now, End: &found[0].of.End, Findings: found, Update: t.updates, Since: t.at, Standing: found[0].Standing}
+	v.Evidence = evidence(found)
+	t.at = now
+	e.err = e.tell(&v)
+}
+
+// evidence gathers what the findings cite, by time.
+func evidence(found []Finding) (list []Clue) {
+	type half struct {
+		r     *record
+		cites sights
+	}
+	var halves []half
+	for _, f := range found {
+		i := slices.IndexFunc(halves, func(h half) bool { return h.r == f.of })
+		if i < 0 {
+			i = len(halves)
+			halves = append(halves, half{r: f.of})
+		}
+		halves[i].cites |= f.cites
+	}
+	for _, h := range halves {
+		if h.r.file == nil {
+			continue
+		}
+		for _, c := range h.r.file.clues[:h.r.file.n] {
+			if h.cites.has(c.Sight) {
+				list = append(list, c)
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Clue) int { return cmp.Compare(a.Time, b.Time) })
+	return list
+}

@@ -1,0 +1,62 @@
+package diagnose
+
+import (
+	"fmt"
+	"time"
+)
+
+// Limits are the numbers that part trouble from health.
+type Limits struct {
+	After        time.Duration // a bad condition that lasts so long is trouble: --after
+	Slow         time.Duration // a request that is acknowledged so long and not answered: --slow
+	Spell        time.Duration // losses with no longer pause than this are one spell
+	Idle         time.Duration // a connection silent for so long may have been forgotten by a middlebox
+	Timeouts     uint32        // retransmission time-outs in a row
+	Fast         uint32        // fast retransmissions in a spell
+	LossShare    uint32        // of the segments sent, in a thousand, that are sent again at least
+	Stalls       uint32        // small segments that waited for a delayed acknowledgement
+	StallMin     time.Duration // how long a delayed acknowledgement takes at least
+	StallMax     time.Duration // and at most
+	PortShare    uint32        // of the local ports, in a hundred, that are in TIME_WAIT to one destination
+	Large        uint32        // payload of a segment that is large, bytes
+	HoleTimeouts uint32        // time-outs in a row of such a segment
+	Syns         uint32        // SYNs that nobody answers, before the time is over
+}
+
+// DefaultLimits are the published ones.
+var DefaultLimits = Limits{
+	After: 3 * time.Second, Slow: 3 * time.Second, Spell: 10 * time.Second, Idle: 30 * time.Second,
+	Timeouts: 2, Fast: 4, LossShare: 10,
+	Stalls: 3, StallMin: 20 * time.Millisecond, StallMax: 500 * time.Millisecond,
+	PortShare: 60, Large: 1000, HoleTimeouts: 2, Syns: 2,
+}
+
+func (l Limits) withDefaults() Limits {
+	if l == (Limits{}) {
+		return DefaultLimits
+	}
+	return l
+}
+
+// Limit is one of a rule's numbers, as it is published.
+type Limit struct{ What, Value string }
+
+func lasting(what string, d time.Duration) Limit { return Limit{what, seconds(d)} }
+func count(what string, n uint32) Limit          { return Limit{what, fmt.Sprint(n)} }
+
+// seconds is a duration as people read it.
+func seconds(d time.Duration) string {
+	switch {
+	case d >= time.Hour:
+		return d.Round(time.Minute).String()
+	case d >= time.Minute:
+		return d.Round(time.Second).String()
+	case d >= 10*time.Second:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	case d >= time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d >= time.Millisecond:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%d µs", d.Microseconds())
+}

@@ -1,0 +1,298 @@
+package diagnose_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"tcpstory/internal/conn"
+	"tcpstory/internal/conn/conntest"
+	"tcpstory/internal/diagnose"
+	"tcpstory/internal/tcp"
+)
+
+// scene is a story being written, of which the client's host is seen.
+type scene struct {
+	*conntest.Story
+	c, v     *conntest.Socket
+	seq, ack uint32
+	win      uint16
+}
+
+// begin opens a connection.
+func begin() *scene {
+	c, v := conntest.Hosts(40000)
+	s := &scene{conntest.New(), c, v, 1001, 5001, 502}
+	s.Handshake(c, v)
+	s.Wait(time.Millisecond)
+	return s
+}
+
+// says sends n bytes; hears gets n bytes, or an acknowledgement of all that was sent.
+func (s *scene) says(n int) {
+	s.Sends(s.c, conntest.Header{Flags: conntest.PA, Seq: s.seq, Ack: s.ack, Window: s.win, Options: conntest.Stamp, Len: n})
+	s.seq += uint32(n)
+}
+
+func (s *scene) hears(n int) {
+	s.Gets(s.c, conntest.Header{Flags: conntest.PA, Seq: s.ack, Ack: s.seq, Window: 508, Options: conntest.Stamp, Len: n})
+	s.ack += uint32(n)
+}
+
+// window is an empty segment that opens or closes the window of what is sent.
+func (s *scene) window(n uint16) {
+	s.Gets(s.c, conntest.Header{Flags: conntest.A, Seq: s.ack, Ack: s.seq, Window: n, Options: conntest.Stamp})
+}
+
+// again is a retransmission.
+func (s *scene) again(k tcp.RetransmitKind, n uint32, bytes int) {
+	s.Kernel(s.c, tcp.KindRetransmit, conntest.Again(k, n), conntest.Now(tcp.Established), conntest.Segment(tcp.DirOut, conntest.PA, s.seq-uint32(bytes), bytes))
+}
+
+// answered is a request that gets its answer at once: the server is one that answers.
+func (s *scene) answered() {
+	s.says(100)
+	s.window(508)
+	s.hears(200)
+}
+
+// scaled is part of a limit, in a hundred.
+func scaled(d time.Duration, percent int) time.Duration { return d * time.Duration(percent) / 100 }
+
+var limits = diagnose.DefaultLimits
+
+// nearMisses act out each trouble to some part of its threshold, in a hundred; whole
+// numbers are rounded away from it.
+var nearMisses = []struct {
+	rule string
+	act  func(percent int) *scene
+}{
+	{"syn-unanswered", func(percent int) *scene {
+		c, v := conntest.Hosts(40000)
+		s := &scene{Story: conntest.New(), c: c, v: v}
+		s.State(c, tcp.Close, tcp.SynSent, conntest.By(c.Task))
+		s.Sends(c, conntest.Header{Flags: conntest.S, Seq: 1000, Window: 64240, Options: conntest.SynOptions})
+		s.Wait(scaled(limits.After, percent))
+		s.State(c, tcp.SynSent, tcp.Close, conntest.By(c.Task))
+		return s
+	}},
+	{"slow-application", func(percent int) *scene {
+		s := begin()
+		s.says(100)
+		s.window(508)
+		s.Wait(scaled(limits.Slow, percent))
+		s.hears(200)
+		return s
+	}},
+	{"slow-application", func(percent int) *scene { // not answered at all, by a server that answers
+		s := begin()
+		s.answered()
+		s.says(100)
+		s.window(508)
+		s.Wait(scaled(limits.Slow, percent))
+		s.State(s.c, tcp.Established, tcp.Close, conntest.By(s.c.Task))
+		return s
+	}},
+	{"peer-zero-window", func(percent int) *scene {
+		s := begin()
+		s.says(1000)
+		s.window(0)
+		s.Sends(s.c, conntest.Header{Flags: conntest.A, Seq: s.seq - 1, Ack: s.ack, Window: 502, Options: conntest.Stamp})
+		s.window(0)
+		s.Wait(scaled(limits.After, percent))
+		s.window(500)
+		return s
+	}},
+	{"own-zero-window", func(percent int) *scene {
+		s := begin()
+		s.hears(1000)
+		own := conntest.Header{Flags: conntest.A, Seq: s.seq, Ack: s.ack, Options: conntest.Stamp}
+		s.Sends(s.c, own)
+		s.Wait(scaled(limits.After, percent))
+		own.Window = 500
+		s.Sends(s.c, own)
+		return s
+	}},
+	{"nagle-delayed-ack", func(percent int) *scene {
+		s := begin()
+		for range pick(percent, limits.Stalls) {
+			s.stall(40 * time.Millisecond)
+		}
+		return s
+	}},
+	{"nagle-delayed-ack", func(percent int) *scene {
+		s := begin()
+		for range 10 {
+			s.stall(scaled(limits.StallMin, percent))
+		}
+		return s
+	}},
+	{"mtu-black-hole", func(percent int) *scene {
+		s := begin()
+		s.answered()
+		n := int(limits.Large) * percent / 100
+		s.says(n)
+		for i := range limits.HoleTimeouts {
+			s.Wait(300 * time.Millisecond << i)
+			s.again(tcp.RetransmitRTO, i+1, n)
+			s.Gets(s.c, conntest.Header{Flags: conntest.A, Seq: s.ack, Ack: s.seq - uint32(n), Window: 508, Options: conntest.Sack})
+		}
+		return s
+	}},
+	{"loss", func(percent int) *scene {
+		s := begin()
+		for range pick(percent, limits.Fast) {
+			s.says(1000)
+			s.again(tcp.RetransmitFast, 0, 1000)
+			s.window(508)
+		}
+		return s
+	}},
+	{"loss", func(percent int) *scene { // few of very many
+		s := begin()
+		const lost = 12
+		for i := range lost * 1000 * 100 / int(limits.LossShare) / percent {
+			s.says(100)
+			if i < lost {
+				s.again(tcp.RetransmitFast, 0, 100)
+			}
+			s.window(508)
+		}
+		return s
+	}},
+	{"loss-timeouts", func(percent int) *scene {
+		s := begin()
+		s.says(100)
+		for i := range pick(percent, limits.Timeouts) {
+			s.Wait(200 * time.Millisecond << i)
+			s.again(tcp.RetransmitRTO, i+1, 100)
+		}
+		s.window(508)
+		return s
+	}},
+	{"dropped-locally", func(percent int) *scene {
+		s := begin()
+		for range pick(percent, limits.Timeouts) {
+			s.Kernel(s.c, tcp.KindDrop, conntest.Reason("NETFILTER_DROP"), conntest.Segment(tcp.DirIn, conntest.PA, s.ack, 100))
+		}
+		return s
+	}},
+	{"close-wait-leak", lasts(tcp.LastAck, tcp.Established, tcp.CloseWait)},
+	{"fin-wait2-stuck", lasts(tcp.Close, tcp.Established, tcp.FinWait1, tcp.FinWait2)},
+	{"fin-wait1-unanswered", lasts(tcp.FinWait2, tcp.Established, tcp.FinWait1)},
+	{"last-ack-unanswered", lasts(tcp.Close, tcp.Established, tcp.CloseWait, tcp.LastAck)},
+	{"time-wait-pile", func(percent int) *scene {
+		const ports = 1000
+		c, v := conntest.Hosts(40000)
+		s := &scene{Story: conntest.New(), c: c, v: v}
+		s.Add(&tcp.Event{Kind: tcp.KindCounters, Netns: c.Netns, Stack: &tcp.Stack{LocalPorts: ports}})
+		for i := range ports * int(limits.PortShare) / 100 * percent / 100 {
+			one, _ := conntest.Hosts(uint16(20000 + i))
+			s.State(one, tcp.FinWait2, tcp.Close, conntest.Left(tcp.TimeWait, time.Minute))
+		}
+		return s
+	}},
+}
+
+// stall is a request in two small parts, of which the second waits for the first.
+func (s *scene) stall(d time.Duration) {
+	s.says(50)
+	s.Wait(d)
+	s.window(508)
+	s.says(50)
+	s.hears(200)
+}
+
+// lasts goes through states, stays in the last of them for part of the limit, and
+// leaves it.
+func lasts(to tcp.State, path ...tcp.State) func(int) *scene {
+	return func(percent int) *scene {
+		s := begin()
+		s.answered()
+		for i := 1; i < len(path); i++ {
+			s.State(s.c, path[i-1], path[i], conntest.By(s.c.Task))
+		}
+		s.Wait(scaled(limits.After, percent))
+		s.State(s.c, path[len(path)-1], to)
+		return s
+	}
+}
+
+// pick is a whole number below or above a limit that must be reached.
+func pick(percent int, limit uint32) uint32 {
+	if percent < 100 {
+		return limit - 1
+	}
+	return max(limit*uint32(percent)/100, limit)
+}
+
+// told is which rules are told of a story, as the client's host sees it.
+func told(t *testing.T, s *scene, l diagnose.Limits) (rules []string) {
+	t.Helper()
+	e := diagnose.New(diagnose.Options{Limits: l}, func(v *diagnose.Verdict) error {
+		for _, f := range v.Findings {
+			rules = append(rules, f.Rule.Name)
+		}
+		if len(v.Evidence) == 0 {
+			t.Errorf("%s without evidence", v.Findings[0].Rule.Name)
+		}
+		return nil
+	})
+	table := conn.New(conn.Options{TellOlder: true})
+	last := int64(0)
+	for _, ev := range s.Events {
+		if ev.Netns != s.c.Netns {
+			continue
+		}
+		last = ev.Time
+		if err := table.Tell(ev, e.Take); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 100 { // what stands is looked at after a while
+		last += int64(15 * time.Millisecond)
+		if err := e.Pass(last); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.End(); err != nil {
+		t.Fatal(err)
+	}
+	return rules
+}
+
+// TestNearMisses: a fifth below a threshold nothing is said, a fifth above it the
+// trouble is named, and nothing else.
+func TestNearMisses(t *testing.T) {
+	for i, m := range nearMisses {
+		t.Run(fmt.Sprint(m.rule, "/", i), func(t *testing.T) {
+			have := told(t, m.act(80), limits)
+			if m.rule == "mtu-black-hole" { // a segment that is not large dies all the same
+				have = slices.DeleteFunc(have, func(r string) bool { return r == "loss-timeouts" })
+			}
+			if len(have) > 0 {
+				t.Errorf("at 80 %%: %v", have)
+			}
+			have = told(t, m.act(120), limits)
+			if !slices.Contains(have, m.rule) || slices.ContainsFunc(have, func(r string) bool { return r != m.rule }) {
+				t.Errorf("at 120 %%: %v", have)
+			}
+		})
+	}
+}
+
+// TestRules: names are unique, everything is said, and what covers exists.
+func TestRules(t *testing.T) {
+	seen := map[string]bool{}
+	for i := range diagnose.Rules {
+		r := &diagnose.Rules[i]
+		if r.Name == "" || seen[r.Name] || r.Says == "" || r.Next == "" || r.Place == diagnose.PlaceUnknown {
+			t.Errorf("rule %d (%q) is not whole", i, r.Name)
+		}
+		seen[r.Name] = true
+		if r != diagnose.RuleOf(r.Name) {
+			t.Errorf("%s is not found", r.Name)
+		}
+	}
+}

@@ -1,0 +1,186 @@
+package diagnose
+
+import (
+	"time"
+
+	"tcpstory/internal/conn"
+	"tcpstory/internal/tcp"
+)
+
+// stream follows one direction of a connection, as far as rules need it.
+type stream struct {
+	known   bool
+	fin     bool   // it has ended
+	next    uint32 // behind the last byte sent
+	acked   uint32 // what the other end has acknowledged
+	first   uint32 // its first byte's number
+	largest uint32 // most payload of one segment that was acknowledged, bytes
+	probe   uint32 // payload of a larger one under way, and where it ends
+	probeTo uint32
+	asked   int64  // when it began to speak after the other had, ns; 0 never
+	askSeq  uint32 // and by which segment
+	askLen  uint32
+	last    int64  // when it sent something new
+	ackAt   int64  // when the other end last acknowledged something new
+	zero    int64  // since when its receiver has let it send nothing; 0 not so
+	probes  uint32 // empty segments that ask for an answer: probes of a closed window since then, and keepalives
+	closed  closure
+}
+
+// closure is the longest that a receiver has stopped a direction.
+type closure struct {
+	lasted int64
+	probes uint32
+}
+
+// outstanding: something was sent that is not acknowledged.
+func (s *stream) outstanding() bool { return s.known && int32(s.next-s.acked) > 0 }
+
+// turn says which direction sent new data last.
+type turn uint8
+
+const (
+	nobody turn = iota
+	ours
+	theirs
+)
+
+// record is what is kept of one end of a connection.
+type record struct {
+	End
+	peer *record // the other end, when it is here too
+
+	in, out stream
+	turn    turn
+	saw     seen
+	born    bool // it is, or was, a socket: no request socket, and no more than packets
+	opened  int64
+	since   int64     // when the state was entered
+	closed  int64     // when it went to CLOSE; 0 not yet
+	errno   int32     // sk_err at the end
+	from    tcp.State // what it was in before CLOSE
+	waited  wait      // the slowest answer
+	slow    uint32
+	replies uint32 // requests that were answered in time
+	stalls  stalls
+
+	pause    int64         // how long nothing was said before what was sent last
+	heard    int64         // when something arrived last
+	hops     uint8         // hop limit of what arrives; 0 unknown
+	rstHops  uint8         // of the RST that arrived
+	patience time.Duration // TCP_USER_TIMEOUT, where it has ended the connection
+	hung     tcp.State     // the state that it has left at last, after too long,
+	hungFor  int64         // and after how long
+	pile     *pile         // it is the one that made a pile of TIME_WAIT too high
+
+	due    int64 // when it is looked at next, ns; never is far away
+	prev   *record
+	next   *record
+	listed bool
+	told   *told
+	file   *dossier
+}
+
+// End is whose the record is, as far as it is known.
+type End struct {
+	Number    uint64
+	Cookie    uint64
+	Netns     uint32
+	Role      conn.Role
+	State     tcp.State
+	Older     bool
+	Flow      tcp.Flow
+	Task      tcp.Task
+	Namespace *tcp.Place
+	Home      *tcp.Place
+	Cgroup    uint64
+}
+
+// seen counts what was seen of a connection.
+type seen struct {
+	packets             uint32 // of any kind
+	synOut, synIn       uint32
+	synAckOut, synAckIn uint32
+	finOut, finIn       uint32
+	rstOut, rstIn       uint32
+	ackIn               uint32 // while half open: the third ACK
+	synAckAgain         uint32
+	fast, tlp, syn      uint32 // retransmissions by kind
+	probing             bool   // the last was a tail loss probe
+	probed              uint32 // such probes that were acknowledged
+	rto, repair         uint32
+	row                 uint32 // time-outs in a row now
+	worst               uint32 // most of them in a row
+	rowFrom             int64  // when that row began
+	lossFrom            int64  // the first loss of the present spell
+	lossTo              int64
+	spell               uint32 // losses in it
+	worstSpell          uint32
+	sent                uint32 // data segments sent
+	deadLen             uint32 // payload of the segment that timed out last
+	deadSeq             uint32
+	deadAcks            uint32 // duplicate ACKs for what lies in front of it, while it timed out
+	needless            uint32 // probes and repetitions of which the receiver says that it had the data
+	reset               resetKind
+	resetState          tcp.State
+	refused             tcp.Flags // of the segment that a RST answered
+	refusedLen          uint32
+	bareSynAck          uint32 // SYN-ACKs without a request socket: SYN cookies
+	firstSyn            int64
+}
+
+// resetKind says who ended it by a RST.
+type resetKind uint8
+
+const (
+	noReset resetKind = iota
+	weAborted
+	theyAborted
+	weRefused // a segment met no socket here
+)
+
+// wait is a request that was answered late.
+type wait struct {
+	from, to int64
+	acked    int64
+}
+
+// stalls are small segments that wait for the acknowledgement of the one before.
+type stalls struct {
+	count uint32
+	sum   int64
+	sent  int64 // when a small segment left, and nothing since; 0: none has
+	ackAt int64 // when it was acknowledged, by an empty segment
+}
+
+// never is when a record is looked at that has nothing under way.
+const never = int64(1<<63 - 1)
+
+// recordList is a list of records that are looked at when their time comes.
+type recordList struct{ first *record }
+
+func (l *recordList) add(r *record) {
+	if r.listed {
+		return
+	}
+	r.listed, r.prev, r.next = true, nil, l.first
+	if l.first != nil {
+		l.first.prev = r
+	}
+	l.first = r
+}
+
+func (l *recordList) remove(r *record) {
+	if !r.listed {
+		return
+	}
+	if r.prev != nil {
+		r.prev.next = r.next
+	} else {
+		l.first = r.next
+	}
+	if r.next != nil {
+		r.next.prev = r.prev
+	}
+	r.listed, r.prev, r.next = false, nil, nil
+}
