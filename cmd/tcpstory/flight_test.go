@@ -148,7 +148,7 @@ func TestFlightRate(t *testing.T) {
 		t.Errorf("files: %v", all)
 	}
 	leftOut, each := 0, regexp.MustCompile(`^tcpstory: (\d+) incidents? left out, more than --incidents 3 a minute: (\d+) connect-failed$`)
-	for _, l := range p.err.text() { // told every second, at most
+	for _, l := range p.err.text() { // told in the first lull, then once a minute
 		if m := each.FindStringSubmatch(l); m != nil && m[1] == m[2] {
 			n, _ := strconv.Atoi(m[1])
 			leftOut += n
