@@ -19,6 +19,7 @@ func commands() []command {
 	return []command{
 		{"trace", "states and packets, live, in one order (what a bare tcpstory does)", trace},
 		{"record", "the same into a file, for trace -r, Wireshark and tcpdump", recordLive},
+		{"life", "a line for each connection when it ends", lifeLive},
 		{"doctor", "what works here, what each lack costs, and the remedy", doctor},
 		{"version", "the version of this program", versionAlone},
 	}

@@ -21,10 +21,11 @@ var importLaw = map[string][]string{
 	"internal/record":   {"tcp"},
 	"internal/timeline": {"tcp"},
 	"internal/conn":     {"tcp"},
-	"internal/render":   {"tcp", "conn"},
+	"internal/life":     {"tcp"},
+	"internal/render":   {"tcp", "conn", "life"},
 	"internal/lab":      {"tcp"},
 	"internal/bench":    {"lab", "tcp"},
-	"cmd/tcpstory":      {"tcp", "filter", "kernel", "host", "capture", "record", "timeline", "conn", "render"},
+	"cmd/tcpstory":      {"tcp", "filter", "kernel", "host", "capture", "record", "timeline", "conn", "life", "render"},
 	"cmd/tcplab":        {"lab", "bench", "tcp"},
 }
 

@@ -69,7 +69,7 @@ func Open(c Config) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.States && f.arguments(stateTracepoint) < 0 {
+	if (c.States || c.Lives) && f.arguments(stateTracepoint) < 0 {
 		return nil, Refused{fmt.Errorf("no tracepoint %s in this kernel: its socket states cannot be traced (--no-states shows the packets alone)", stateTracepoint)}
 	}
 	if dev.index != 0 && len(c.Netns) == 0 {
@@ -119,11 +119,11 @@ func (s *Source) start(c *Config, dev *device) (err error) {
 	}
 	s.links, s.refusals = links, append(s.refusals, refusals...)
 	s.losses = newLosses(s.coll)
-	if !c.States {
+	if !c.States && !c.Lives {
 		return nil
 	}
-	if s.walker, err = newWalker(s.coll, c, &s.decode); err != nil {
-		return err
+	if s.walker, err = newWalker(s.coll, c, &s.decode); err != nil || c.Lives {
+		return err // a socket tells its life itself, however old it is
 	}
 	if errs := s.walker.survey(c.Enter, s.ring); len(errs) > 0 { // after attaching: nothing falls in between
 		s.notes = append(s.notes, lacking(errs))

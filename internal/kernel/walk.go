@@ -102,7 +102,7 @@ func (w *walker) findOpen(of func(cookie uint64) bool, ring *ring) error {
 	from := newRecordReader(r)
 	w.open = newFound()
 	for {
-		e, err := from.peek(recordLen)
+		e, err := from.peek(countsLen)
 		if e == nil || err != nil {
 			w.openAt = ring.end()
 			return err
@@ -110,7 +110,7 @@ func (w *walker) findOpen(of func(cookie uint64) bool, ring *ring) error {
 		if of == nil || of(e.Cookie) {
 			w.open.add(e, w.chosen(e))
 		}
-		if _, err := from.Discard(recordLen); err != nil {
+		if _, err := from.Discard(countsLen); err != nil {
 			return fmt.Errorf("walk over all files: %w", err)
 		}
 	}

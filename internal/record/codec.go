@@ -130,6 +130,7 @@ type decoder struct {
 	m        member // the one at hand
 	texts    texts
 	counters tcp.Counters
+	life     tcp.Life
 	place    tcp.Place
 	head     []byte    // of a packet that is not Ethernet
 	device   tcp.Event // what an interface block says

@@ -82,6 +82,20 @@ const (
 	tagExpects
 	tagRFC1337
 	tagStarting
+	tagLife // that there is one
+	tagBegan
+	tagEstablished
+	tagShut
+	tagShutToo
+	tagFirstRead
+	tagBytesSent
+	tagBytesRetrans
+	tagUnacked
+	tagRTTMin
+	tagMSS
+	tagCwnd
+	tagIdle
+	tagLifeFlags
 
 	tagEnd
 )
@@ -95,6 +109,7 @@ var groups = [...]group{
 	{func(ev *tcp.Event) bool { return ev.Timer == tcp.Timer{} && ev.Expects == 0 && !ev.RFC1337 }, small},
 	{func(ev *tcp.Event) bool { return ev.Counters == nil }, counters},
 	{func(ev *tcp.Event) bool { return ev.Place == nil }, place},
+	{func(ev *tcp.Event) bool { return ev.Life == nil }, lived},
 	{func(ev *tcp.Event) bool { return ev.Kind == tcp.KindPacket || ev.Packet.Segment == tcp.Segment{} }, segment},
 	{nil, stamp},
 	{nil, device},

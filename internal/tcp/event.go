@@ -22,6 +22,7 @@ const (
 	KindSocket             // a socket that existed when the trace began: iter/tcp
 	KindConnectFailed      // connect() failed before a SYN could leave: exit of tcp_v4_connect, tcp_v6_connect
 	KindPlace              // internal: what a namespace or cgroup is called; never shown
+	KindLife               // a connection's whole life, told at its end: see Life; only where nothing else is asked for
 )
 
 var kindNames = [...]string{
@@ -30,6 +31,7 @@ var kindNames = [...]string{
 	KindSendReset: "send-reset", KindReceiveReset: "receive-reset",
 	KindDrop: "drop", KindSocketError: "socket-error", KindGap: "gap", KindPort: "port",
 	KindOwner: "owner", KindSocket: "socket", KindConnectFailed: "connect-failed", KindPlace: "place",
+	KindLife: "life",
 }
 
 // String returns the stable name that JSON output and the docs use.
@@ -98,7 +100,8 @@ type Event struct {
 	Reason string // KindSendReset, KindDrop: the kernel's reason without its prefix; "" where it gives none
 	Retransmit
 	Gap
-	Counters *Counters // KindSocket; nil else. Valid until the next event
+	Counters *Counters // KindSocket, KindLife; nil else. Valid until the next event
+	Life     *Life     // KindLife; nil else. Valid until the next event
 	Place    *Place    // KindPlace; nil else
 	Packet   Packet    // KindPacket; for KindDrop, KindRetransmit: Packet.Segment's Seq, Flags, PayloadLen where known
 }
