@@ -49,8 +49,10 @@ static __always_inline void note_move(struct life *l, struct sock *sk, int oldst
 		break;
 	case TCP_ESTABLISHED:
 		l->established = now;
-		if (l->flags & LIFE_IN)
+		if (l->flags & LIFE_IN) {
 			begins_in(l, sk, now);
+			becomes_whole(l, sk);
+		}
 		l->flags |= LIFE_WAS_OPEN;
 		break;
 	case TCP_FIN_WAIT1:
@@ -255,6 +257,100 @@ int BPF_PROG(life_send_reset)
 		return 0;
 	e->cookie = have_cookie_helper ? BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : (__u64)sk;
 	submit(e);
+	return 0;
+}
+
+/* timer_due is when the request socket's timer will be, CLOCK_MONOTONIC, ns. */
+static __always_inline __u64 timer_due(struct sock *listener, struct request_sock *req)
+{
+	return bpf_ktime_get_ns() + (next_timeout(listener, req) - bpf_jiffies64()) * (1000000000ULL / hz);
+}
+
+/* family_of is that of the addresses: a dual-stack listener's request may be of IPv4. */
+static __always_inline __u32 family_of(struct sock_common *c)
+{
+	__u32 remote[4];
+
+	if (BPF_CORE_READ(c, skc_family) == AF_INET)
+		return AF_INET;
+	BPF_CORE_READ_INTO(&remote, c, skc_v6_daddr.in6_u.u6_addr32);
+	return remote[0] || remote[1] || remote[2] != bpf_htonl(0xffff) ? AF_INET6 : AF_INET;
+}
+
+/* tcp:tcp_retransmit_synack: from the timer, and for each SYN that comes again. */
+SEC("tp_btf/tcp_retransmit_synack")
+int BPF_PROG(life_synack, struct sock *listener, struct request_sock *req)
+{
+	struct tcp_request_sock *treq = (void *)req;
+	struct flow_key key = {};
+	struct half new = {}, *h;
+
+	if (!is_asked_for(listener) || !flow_of((struct sock *)req, sockets_netns(listener), &key))
+		return 0;
+	h = bpf_map_lookup_elem(&half_open, &key);
+	if (h) {
+		h->due = timer_due(listener, req);
+		h->again++;
+		return 0;
+	}
+	new.began = BPF_CORE_READ(treq, snt_synack) * 1000;
+	if (!new.began)
+		new.began = bpf_ktime_get_ns();
+	new.due = timer_due(listener, req);
+	new.cgroup = quick_cgroup_of(listener);
+	new.again = 1;
+	new.family = family_of((struct sock_common *)req);
+	had_half_open = true;
+	if (bpf_map_update_elem(&half_open, &key, &new, BPF_ANY))
+		__sync_fetch_and_add(&half_unnoted, 1);
+	return 0;
+}
+
+/* A life that goes on: how it stands, for those who end before it does. */
+SEC("iter/tcp")
+int life_open(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *c = ctx->sk_common;
+	struct tcp_sock *tp;
+	struct event e = {};
+	struct sock *sk;
+	struct life *l;
+	__u8 state;
+
+	if (!c)
+		return 0;
+	state = c->skc_state;
+	if (state == TCP_TIME_WAIT || state == TCP_NEW_SYN_RECV || state == TCP_LISTEN || state == TCP_CLOSE)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(c);
+	if (!tp)
+		return 0;
+	sk = (struct sock *)tp;
+	if (!is_asked_for(sk))
+		return 0;
+	e.time = bpf_ktime_get_ns();
+	e.kind = EV_LIFE;
+	e.flags = EV_TUPLE;
+	fill_socket(&e, sk, sockets_netns(sk), have_cookie_helper ? bpf_get_socket_cookie(c) : (__u64)c);
+	e.oldstate = state;
+	e.cgroup = cgroup_of(sk);
+	fill_counters(&e, tp);
+	l = life_of(sk);
+	if (l) {
+		if (is_passed(l))
+			return 0;
+		fill_note(&e, l);
+	}
+	if (state != TCP_SYN_SENT && state != TCP_SYN_RECV)
+		e.life |= LIFE_WAS_OPEN;
+	if (state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING)
+		e.life |= LIFE_OWN_FIN | LIFE_FIN_FIRST;
+	if (state == TCP_LAST_ACK)
+		e.life |= LIFE_OWN_FIN;
+	if (sk->__sk_common.skc_flags & 1 << SOCK_DONE)
+		e.life |= LIFE_PEER_FIN;
+	e.life |= LIFE_IS_OPEN;
+	bpf_seq_write(ctx->meta->seq, &e, sizeof(e));
 	return 0;
 }
 

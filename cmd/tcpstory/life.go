@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"tcpstory/internal/host"
@@ -46,10 +47,18 @@ func lifeLive(ctx context.Context, e *env) error {
 		notes = append(notes, source.Refusals()...)
 	}
 	e.announce(&o.options, notes)
-	stop := context.AfterFunc(ctx, func() { _ = source.Stop() })
-	defer stop()
 	s := &lifeStory{source: source, picks: o.picks(sel), sink: newLifeSink(e, o), places: lifePlaces{names: names}}
-	err = errors.Join(s.follow(), s.sink.Close(), source.Close())
+	if o.open {
+		s.enter = func() ([]kernel.Entrance, error) {
+			enter, _, err := entrances(names, config.Netns)
+			return enter, err
+		}
+	}
+	stop := context.AfterFunc(ctx, s.end)
+	defer stop()
+	err = s.follow()
+	s.unnoted[0], s.unnoted[1] = source.Unnoted()
+	err = errors.Join(err, s.sink.Close(), source.Close())
 	if quietly(err) {
 		return nil
 	}
@@ -91,11 +100,60 @@ type lifeStory struct {
 	summary render.LifeSummary
 	look    int64 // when the desk is looked through again, event time
 	blind   bool  // looking for owners has failed
+	unnoted [2]uint64
+
+	enter  func() ([]kernel.Entrance, error) // --open: the namespaces to look at in the end; nil: none
+	ending atomic.Bool                       // it is time to look
+	open   []life.Line                       // still, when it was
+	ended  map[uint64]bool                   // meanwhile, by cookie; nil: not looked yet
+}
+
+// end is called when it shall end.
+func (s *lifeStory) end() {
+	if s.enter == nil {
+		_ = s.source.Stop()
+		return
+	}
+	s.ending.Store(true)
+}
+
+// lookAtOpen looks at what is open while the programs are at work yet, so that
+// each connection is either found or ends before them; then they stop.
+func (s *lifeStory) lookAtOpen() error {
+	s.ended = map[uint64]bool{}
+	enter, err := s.enter()
+	if err == nil {
+		err = s.source.StillOpen(enter, func(ev *tcp.Event) error {
+			var l life.Line
+			l.Fill(ev)
+			s.open = append(s.open, l)
+			return nil
+		})
+	}
+	return errors.Join(err, s.source.Stop())
+}
+
+// giveOpen gives out what was open and has not ended meanwhile.
+func (s *lifeStory) giveOpen() error {
+	for i := range s.open {
+		if s.ended[s.open[i].Cookie] {
+			continue
+		}
+		if err := s.give(&s.open[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *lifeStory) follow() error {
 	var ev tcp.Event
 	for {
+		if s.ended == nil && s.ending.Load() {
+			if err := s.lookAtOpen(); err != nil {
+				return err
+			}
+		}
 		err := s.source.Read(&ev)
 		switch {
 		case err == nil:
@@ -105,7 +163,10 @@ func (s *lifeStory) follow() error {
 		case errors.Is(err, kernel.ErrIdle):
 			err = s.pause()
 		case errors.Is(err, io.EOF):
-			return s.desk.Flush(s.give)
+			if err := s.desk.Flush(s.give); err != nil {
+				return err
+			}
+			return s.giveOpen()
 		}
 		if err != nil {
 			return err
@@ -117,6 +178,9 @@ func (s *lifeStory) take(ev *tcp.Event) error {
 	if ev.Kind == tcp.KindGap {
 		s.summary.Lose(&ev.Gap)
 		return nil
+	}
+	if s.ended != nil && ev.Kind == tcp.KindLife {
+		s.ended[ev.Cookie] = true
 	}
 	return s.desk.Take(ev, s.give)
 }
@@ -163,7 +227,7 @@ func (s *lifeStory) summarise(e *env) error {
 	if e.terminal {
 		text = append(text, '\n') // behind the ^C
 	}
-	s.summary.Unnoted = s.source.Unnoted()
+	s.summary.Unnoted, s.summary.HalfUnnoted = s.unnoted[0], s.unnoted[1]
 	_, err := e.stderr.Write(s.summary.Append(text))
 	return err
 }

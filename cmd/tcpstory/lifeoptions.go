@@ -47,6 +47,7 @@ func (o *lifeOptions) flags() *pflag.FlagSet {
 	f.Float64Var(&o.minMillis, "min-ms", 0, "only those that took `MS` milliseconds or more")
 	f.Int64Var(&o.minBytes, "min-bytes", 0, "only those that carried `N` bytes or more, both ways together")
 	f.BoolVar(&o.failed, "failed", false, "only those that did not end with a FIN, or never began")
+	f.BoolVar(&o.open, "open", false, "at the end, those that are open still, too")
 	f.StringSliceVar(&o.netns, "netns", nil, "only network namespace `NAME`, or PATH, or PID (repeatable)")
 	f.StringSliceVar(&o.comms, "comm", nil, "only sockets of processes named `NAME` (repeatable)")
 	f.StringSliceVar(&o.cgroups, "cgroup", nil, "only sockets made in cgroup `PATH` or below (repeatable)")

@@ -90,6 +90,10 @@ var hooks = []hook{
 		what: "resets that answer data behind a close", lack: "resets that answer data behind a close are told as the other end's"},
 	{program: traceProgLifeState, at: stateTracepoint, part: partLives,
 		what: "lives: a record for each connection at its end", lack: "connections' ends are not seen"},
+	{program: traceProgLifeSynack, at: "tcp_retransmit_synack", part: partLives,
+		what: "half-open connections whose SYN-ACK is sent again", lack: "half-open connections that come to nothing are not seen"},
+	{program: traceProgLifeOpen, at: "tcp", site: onWalk, optional: true, part: partLives,
+		what: "connections that are open still (life --open)", lack: "life --open has nothing to show"},
 	{program: traceProgLifeStateTwin, at: stateTracepoint, part: partLives,
 		what: "transitions that interrupt another one", lack: "transitions that interrupt another one are lost, and counted"},
 }

@@ -142,6 +142,15 @@ type traceFrame struct {
 	Scratch uint64
 }
 
+type traceHalf struct {
+	_      structs.HostLayout
+	Began  uint64
+	Due    uint64
+	Cgroup uint64
+	Again  uint32
+	Family uint32
+}
+
 type traceHeld struct {
 	_    structs.HostLayout
 	E    traceEvent
@@ -209,6 +218,7 @@ const (
 	traceMapDevices               = "devices"
 	traceMapEvents                = "events"
 	traceMapFrames                = "frames"
+	traceMapHalfOpen              = "half_open"
 	traceMapHeld                  = "held"
 	traceMapLives                 = "lives"
 	traceMapLivesByAddress        = "lives_by_address"
@@ -219,10 +229,12 @@ const (
 	traceProgDestroys             = "destroys"
 	traceProgDrop                 = "drop"
 	traceProgLifeDestroys         = "life_destroys"
+	traceProgLifeOpen             = "life_open"
 	traceProgLifeReads            = "life_reads"
 	traceProgLifeSendReset        = "life_send_reset"
 	traceProgLifeState            = "life_state"
 	traceProgLifeStateTwin        = "life_state_twin"
+	traceProgLifeSynack           = "life_synack"
 	traceProgPacketIn             = "packet_in"
 	traceProgPacketOut            = "packet_out"
 	traceProgPacketTap            = "packet_tap"
@@ -251,6 +263,8 @@ const (
 	traceVarFetchLen              = "fetch_len"
 	traceVarFlagForBtf            = "flag_for_btf"
 	traceVarGather                = "gather"
+	traceVarHadHalfOpen           = "had_half_open"
+	traceVarHalfUnnoted           = "half_unnoted"
 	traceVarHaveCookieHelper      = "have_cookie_helper"
 	traceVarHaveDynptr            = "have_dynptr"
 	traceVarHaveRdonlyCast        = "have_rdonly_cast"
@@ -333,10 +347,12 @@ type traceProgramSpecs struct {
 	Destroys         *ebpf.ProgramSpec `ebpf:"destroys"`
 	Drop             *ebpf.ProgramSpec `ebpf:"drop"`
 	LifeDestroys     *ebpf.ProgramSpec `ebpf:"life_destroys"`
+	LifeOpen         *ebpf.ProgramSpec `ebpf:"life_open"`
 	LifeReads        *ebpf.ProgramSpec `ebpf:"life_reads"`
 	LifeSendReset    *ebpf.ProgramSpec `ebpf:"life_send_reset"`
 	LifeState        *ebpf.ProgramSpec `ebpf:"life_state"`
 	LifeStateTwin    *ebpf.ProgramSpec `ebpf:"life_state_twin"`
+	LifeSynack       *ebpf.ProgramSpec `ebpf:"life_synack"`
 	PacketIn         *ebpf.ProgramSpec `ebpf:"packet_in"`
 	PacketOut        *ebpf.ProgramSpec `ebpf:"packet_out"`
 	PacketTap        *ebpf.ProgramSpec `ebpf:"packet_tap"`
@@ -364,6 +380,7 @@ type traceMapSpecs struct {
 	Devices        *ebpf.MapSpec `ebpf:"devices"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	Frames         *ebpf.MapSpec `ebpf:"frames"`
+	HalfOpen       *ebpf.MapSpec `ebpf:"half_open"`
 	Held           *ebpf.MapSpec `ebpf:"held"`
 	Lives          *ebpf.MapSpec `ebpf:"lives"`
 	LivesByAddress *ebpf.MapSpec `ebpf:"lives_by_address"`
@@ -388,6 +405,8 @@ type traceVariableSpecs struct {
 	FetchLen              *ebpf.VariableSpec `ebpf:"fetch_len"`
 	FlagForBtf            *ebpf.VariableSpec `ebpf:"flag_for_btf"`
 	Gather                *ebpf.VariableSpec `ebpf:"gather"`
+	HadHalfOpen           *ebpf.VariableSpec `ebpf:"had_half_open"`
+	HalfUnnoted           *ebpf.VariableSpec `ebpf:"half_unnoted"`
 	HaveCookieHelper      *ebpf.VariableSpec `ebpf:"have_cookie_helper"`
 	HaveDynptr            *ebpf.VariableSpec `ebpf:"have_dynptr"`
 	HaveRdonlyCast        *ebpf.VariableSpec `ebpf:"have_rdonly_cast"`
@@ -449,6 +468,7 @@ type traceMaps struct {
 	Devices        *ebpf.Map `ebpf:"devices"`
 	Events         *ebpf.Map `ebpf:"events"`
 	Frames         *ebpf.Map `ebpf:"frames"`
+	HalfOpen       *ebpf.Map `ebpf:"half_open"`
 	Held           *ebpf.Map `ebpf:"held"`
 	Lives          *ebpf.Map `ebpf:"lives"`
 	LivesByAddress *ebpf.Map `ebpf:"lives_by_address"`
@@ -464,6 +484,7 @@ func (m *traceMaps) Close() error {
 		m.Devices,
 		m.Events,
 		m.Frames,
+		m.HalfOpen,
 		m.Held,
 		m.Lives,
 		m.LivesByAddress,
@@ -489,6 +510,8 @@ type traceVariables struct {
 	FetchLen              *ebpf.Variable `ebpf:"fetch_len"`
 	FlagForBtf            *ebpf.Variable `ebpf:"flag_for_btf"`
 	Gather                *ebpf.Variable `ebpf:"gather"`
+	HadHalfOpen           *ebpf.Variable `ebpf:"had_half_open"`
+	HalfUnnoted           *ebpf.Variable `ebpf:"half_unnoted"`
 	HaveCookieHelper      *ebpf.Variable `ebpf:"have_cookie_helper"`
 	HaveDynptr            *ebpf.Variable `ebpf:"have_dynptr"`
 	HaveRdonlyCast        *ebpf.Variable `ebpf:"have_rdonly_cast"`
@@ -533,10 +556,12 @@ type tracePrograms struct {
 	Destroys         *ebpf.Program `ebpf:"destroys"`
 	Drop             *ebpf.Program `ebpf:"drop"`
 	LifeDestroys     *ebpf.Program `ebpf:"life_destroys"`
+	LifeOpen         *ebpf.Program `ebpf:"life_open"`
 	LifeReads        *ebpf.Program `ebpf:"life_reads"`
 	LifeSendReset    *ebpf.Program `ebpf:"life_send_reset"`
 	LifeState        *ebpf.Program `ebpf:"life_state"`
 	LifeStateTwin    *ebpf.Program `ebpf:"life_state_twin"`
+	LifeSynack       *ebpf.Program `ebpf:"life_synack"`
 	PacketIn         *ebpf.Program `ebpf:"packet_in"`
 	PacketOut        *ebpf.Program `ebpf:"packet_out"`
 	PacketTap        *ebpf.Program `ebpf:"packet_tap"`
@@ -561,10 +586,12 @@ func (p *tracePrograms) Close() error {
 		p.Destroys,
 		p.Drop,
 		p.LifeDestroys,
+		p.LifeOpen,
 		p.LifeReads,
 		p.LifeSendReset,
 		p.LifeState,
 		p.LifeStateTwin,
+		p.LifeSynack,
 		p.PacketIn,
 		p.PacketOut,
 		p.PacketTap,

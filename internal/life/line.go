@@ -61,6 +61,7 @@ type Line struct {
 	End               End
 	Errno             int32
 	Last              tcp.State // that it ended in, or is in
+	Half              bool      // it never became a connection: its SYN-ACKs had no answer, and it ended when the last one was given up
 	AskOwner, AskEnd  bool      // more may come: see Desk
 	Chosen, HasCounts bool
 }
@@ -85,6 +86,10 @@ func (l *Line) Fill(ev *tcp.Event) {
 		l.Idle = ev.Life.Idle
 	}
 	l.count(ev)
+	if f.Has(tcp.LifeHalf) { // a request socket: nobody's, and it counts SYN-ACKs only
+		l.Half, l.Nobody, l.Last = true, true, tcp.SynRecv
+		l.SegsIn, l.SegsOut, l.BytesRetrans = Unknown, Unknown, 0
+	}
 	l.measure(ev.Life)
 	l.spans(ev)
 }

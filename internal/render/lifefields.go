@@ -59,6 +59,7 @@ var lifeFields = []lifeField{
 		}
 		return b
 	}, nil},
+	{"half_open", "true: SYN-ACKs had no answer, no socket came of it; the end is when the last one was given up", truth(func(r *LifeRow) bool { return r.Half }), nil},
 	{"older", "true: than tcpstory", truth(func(r *LifeRow) bool { return r.Older }), nil},
 	{"connect_us", "the handshake, microseconds", micros(func(r *LifeRow) time.Duration { return r.Connect }), nil},
 	{"first_byte_us", "from the beginning until the process first read, microseconds", micros(func(r *LifeRow) time.Duration { return r.FirstByte }), nil},

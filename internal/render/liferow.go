@@ -228,7 +228,6 @@ func (r *LifeRows) head() {
 	t.right([]byte("PID"), r.layout.pid)
 	put("COMM", r.layout.comm)
 	put("LOCAL", r.layout.addr+2)
-	t.due--
 	put("REMOTE", r.layout.addr)
 	for _, n := range []struct {
 		name  string

@@ -1,7 +1,6 @@
 package render
 
 import (
-	"fmt"
 	"strconv"
 
 	"tcpstory/internal/life"
@@ -13,6 +12,7 @@ import (
 type LifeSummary struct {
 	Connections, Failed uint64
 	Unnoted             uint64 // sockets for whose note the kernel had no room
+	HalfUnnoted         uint64 // half-open connections likewise
 	losses              Summary
 }
 
@@ -33,7 +33,10 @@ func (s *LifeSummary) Append(dst []byte) []byte {
 	dst = append(strconv.AppendUint(dst, s.Failed, 10), " of them failed\n"...)
 	dst = s.losses.appendLosses(dst)
 	if s.Unnoted > 0 {
-		dst = fmt.Appendf(dst, "*** %s without room for a note: told as if older than tcpstory\n", appendPlural(nil, s.Unnoted, "connection", "began"))
+		dst = appendPlural(append(dst, "*** "...), s.Unnoted, "connection", "without room for a note: told as if older than tcpstory\n")
+	}
+	if s.HalfUnnoted > 0 {
+		dst = appendPlural(append(dst, "*** "...), s.HalfUnnoted, "repeated SYN-ACK", "without room for a note: such half-open connections may be missing\n")
 	}
 	return dst
 }
