@@ -88,7 +88,8 @@ static __always_inline __u32 what_comes(struct sock *sk, struct life *l, int old
 {
 	__u32 flags = 0;
 
-	if (!l->pid && plainly(sk)->sk_socket)
+	/* One that a reset has ended may still be accepted, from the backlog. */
+	if (!l->pid && (plainly(sk)->sk_socket || (err && l->flags & LIFE_IN)))
 		flags |= LIFE_OWNER_COMES;
 	/* Data for a socket that takes none any more is answered with a reset; tcp_reset() ends both alike. */
 	if (err && (oldstate == TCP_FIN_WAIT1 || oldstate == TCP_FIN_WAIT2 || oldstate == TCP_CLOSING || oldstate == TCP_LAST_ACK))

@@ -31,7 +31,7 @@ func (d *Desk) Take(ev *tcp.Event, give func(*Line) error) error {
 		return d.wait(give)
 	case tcp.KindOwner:
 		if l := d.waiting[ev.Cookie]; l != nil && l.AskOwner {
-			l.Task, l.Via, l.AskOwner = ev.Task, ev.Via, false
+			l.Task, l.Via, l.AskOwner, l.Nobody = ev.Task, ev.Via, false, false
 			return d.whole(l, give)
 		}
 	case tcp.KindSendReset:
@@ -94,6 +94,7 @@ func (d *Desk) Expire(now int64, give func(*Line) error) error {
 				return nil
 			}
 			delete(d.waiting, l.Cookie)
+			l.Nobody = l.Nobody && !l.AskOwner // it may be accepted yet
 			if err := give(l); err != nil {
 				return err
 			}
