@@ -47,7 +47,7 @@ func lifeLive(ctx context.Context, e *env) error {
 		notes = append(notes, source.Refusals()...)
 	}
 	e.announce(&o.options, notes)
-	s := &lifeStory{source: source, picks: o.picks(sel), sink: newLifeSink(e, o), places: lifePlaces{names: names}}
+	s := &lifeStory{source: source, picks: o.picks(sel), sink: newLifeSink(e, o), every: o.interval, places: lifePlaces{names: names}}
 	if o.open {
 		s.enter = func() ([]kernel.Entrance, error) {
 			enter, _, err := entrances(names, config.Netns)
@@ -86,6 +86,9 @@ func newLifeSink(e *env, o *lifeOptions) render.LifeSink {
 	if e.terminal {
 		opts.Width = terminalWidth(e)
 	}
+	if o.summary {
+		return render.NewLifeTally(w, o.by, opts, e.terminal)
+	}
 	return render.NewLifeRows(w, opts)
 }
 
@@ -98,8 +101,10 @@ type lifeStory struct {
 	sink    render.LifeSink
 	places  lifePlaces
 	summary render.LifeSummary
-	look    int64 // when the desk is looked through again, event time
-	blind   bool  // looking for owners has failed
+	every   time.Duration // of a summary; 0: one at the end
+	due     int64         // when the next summary is, event time
+	look    int64         // when the desk is looked through again, event time
+	blind   bool          // looking for owners has failed
 	unnoted [2]uint64
 
 	enter  func() ([]kernel.Entrance, error) // --open: the namespaces to look at in the end; nil: none
@@ -199,6 +204,9 @@ func (s *lifeStory) lookThrough(now int64) error {
 	if err := s.desk.Expire(now-int64(underWay), s.give); err != nil {
 		return err
 	}
+	if err := s.summariseDue(now); err != nil {
+		return err
+	}
 	if s.blind || !s.desk.Unowned(now) || !s.source.MayFindOwners() {
 		return nil
 	}
@@ -206,6 +214,20 @@ func (s *lifeStory) lookThrough(now int64) error {
 		s.blind = true // the lines go on without
 	}
 	return nil
+}
+
+// summariseDue shows a summary when its time has come.
+func (s *lifeStory) summariseDue(now int64) error {
+	tally, ok := s.sink.(*render.LifeTally)
+	if !ok || s.every == 0 || now < s.due {
+		return nil
+	}
+	first := s.due == 0
+	s.due = now + int64(s.every)
+	if first {
+		return nil
+	}
+	return tally.Show()
 }
 
 // pause uses a lull.

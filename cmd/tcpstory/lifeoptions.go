@@ -5,11 +5,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
 	"tcpstory/internal/kernel"
 	"tcpstory/internal/life"
+	"tcpstory/internal/render"
 )
 
 // lifeOptions is the command line of life.
@@ -22,6 +24,9 @@ type lifeOptions struct {
 	minMillis               float64
 	minBytes                int64
 	failed, open            bool
+	summary                 bool
+	by                      string
+	interval                time.Duration
 }
 
 const lifeHead = `usage: tcpstory life [flags] [filter expression]
@@ -48,6 +53,9 @@ func (o *lifeOptions) flags() *pflag.FlagSet {
 	f.Int64Var(&o.minBytes, "min-bytes", 0, "only those that carried `N` bytes or more, both ways together")
 	f.BoolVar(&o.failed, "failed", false, "only those that did not end with a FIN, or never began")
 	f.BoolVar(&o.open, "open", false, "at the end, those that are open still, too")
+	f.BoolVar(&o.summary, "summary", false, "no lines, but counts and percentiles at the end")
+	f.StringVar(&o.by, "by", "process", "group the summary by `process|remote|port|container`")
+	f.DurationVar(&o.interval, "interval", 0, "a summary of each `DURATION` (10s, 1m) as it passes")
 	f.StringSliceVar(&o.netns, "netns", nil, "only network namespace `NAME`, or PATH, or PID (repeatable)")
 	f.StringSliceVar(&o.comms, "comm", nil, "only sockets of processes named `NAME` (repeatable)")
 	f.StringSliceVar(&o.cgroups, "cgroup", nil, "only sockets made in cgroup `PATH` or below (repeatable)")
@@ -82,6 +90,11 @@ func (o *lifeOptions) check(c *faults, f *pflag.FlagSet) {
 	c.when(o.v4 && o.v6, "-4 with -6 leaves nothing to show")
 	c.when(o.csv && o.json, "--csv and --json: choose one")
 	c.when((o.csv || o.json) && (o.wide || o.stamp || o.clock), "--csv and --json have all columns: no -w, -t or -T")
+	c.when(render.LifeGroupings[o.by] == nil, "--by %s: want process, remote, port or container", o.by)
+	c.when(f.Changed("interval") && o.interval < time.Second, "--interval %v: want a second or more", o.interval)
+	o.summary = o.summary || o.interval > 0
+	c.when(o.summary && (o.csv || o.json || o.wide), "--summary is a table: no --csv, --json or -w")
+	c.when(f.Changed("by") && !o.summary, "--by groups a --summary")
 	c.when(o.minMillis < 0, "--min-ms %v: want 0 or more", o.minMillis)
 	c.when(o.minBytes < 0, "--min-bytes %d: want 0 or more", o.minBytes)
 }

@@ -110,13 +110,12 @@ func (l *Line) count(ev *tcp.Event) {
 	switch {
 	case f.Has(tcp.LifeOut):
 		l.Direction = DirOut
-		l.TX--
+		l.TX = max(l.TX-1, 0) // its SYN, where that was acknowledged
 	case f.Has(tcp.LifeIn):
 		l.Direction = DirIn
 	default:
 		l.inferDirection(ev.Life)
 	}
-	l.TX = max(l.TX, 0) // no SYN was acknowledged
 }
 
 // inferDirection is for what nobody saw begin. With all acknowledged, what was

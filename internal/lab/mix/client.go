@@ -116,6 +116,9 @@ func (p *plan) connect(i int, l *log) error {
 		return fmt.Errorf("fate %d: %v", t.Fate, err)
 	} else if failed {
 		t.Closing, t.Closed = t.Before, t.Begun
+		if t.Before == 0 {
+			return nil // its time was out before there was a socket
+		}
 		t.Unreachable = errors.Is(err, unix.ENETUNREACH)
 		l.put(t)
 		return nil

@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // runServer serves until its standard input ends.
@@ -92,6 +94,10 @@ func exchange(c *net.TCPConn, t Truth) Truth {
 
 func untouched(c *net.TCPConn, t Truth) Truth {
 	t.Fate = Untouched
+	_ = control(c, func(fd int) error {
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}, -1) // the reset
+		return err
+	})
 	time.Sleep(lastWait)
 	return shut(c, t)
 }
