@@ -32,6 +32,7 @@ const (
 	Story        = "tcpstory"
 	StoryPackets = "tcpstory-packets"
 	StoryRecord  = "tcpstory-record"
+	StoryLife    = "tcpstory-life"
 	TCPStates    = "tcpstates"
 	TCPLife      = "tcplife"
 	DumpLines    = "tcpdump-l"
@@ -53,6 +54,7 @@ func allTools() []*Tool {
 		storyTool(Story),
 		storyTool(StoryPackets, "--no-states"),
 		recordTool(),
+		lifeTool(),
 		libbpfTool(TCPStates),
 		libbpfTool(TCPLife),
 		dumpTool(DumpLines, "-l", "-nn", "-i", "lo"),
@@ -71,6 +73,13 @@ func storyTool(name string, args ...string) *Tool {
 func recordTool() *Tool {
 	t := storyTool(StoryRecord, "record", "-w", "-", "-s", "128")
 	t.binary, t.account = true, accountRecord
+	return t
+}
+
+// lifeTool is tcpstory life, whose lines have a head.
+func lifeTool() *Tool {
+	t := storyTool(StoryLife, "life")
+	t.header = 1
 	return t
 }
 

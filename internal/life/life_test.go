@@ -140,8 +140,16 @@ func (g *gathered) take(t *testing.T, ev *tcp.Event) {
 func TestDesk(t *testing.T) {
 	var g gathered
 	g.take(t, ended(func(ev *tcp.Event) { ev.Cookie = 1; ev.Life.Flags |= tcp.LifeOwnerComes | tcp.LifeIn }))
-	g.take(t, ended(func(ev *tcp.Event) { ev.Cookie = 2; ev.Life.Flags = tcp.LifeResetComes; ev.Errno = int32(unix.ECONNRESET) }))
-	g.take(t, ended(func(ev *tcp.Event) { ev.Cookie = 3; ev.Life.Flags = tcp.LifeResetComes; ev.Errno = int32(unix.ECONNRESET) }))
+	g.take(t, ended(func(ev *tcp.Event) {
+		ev.Cookie = 2
+		ev.Life.Flags = tcp.LifeResetComes
+		ev.Errno = int32(unix.ECONNRESET)
+	}))
+	g.take(t, ended(func(ev *tcp.Event) {
+		ev.Cookie = 3
+		ev.Life.Flags = tcp.LifeResetComes
+		ev.Errno = int32(unix.ECONNRESET)
+	}))
 	g.take(t, ended(func(ev *tcp.Event) { ev.Cookie = 4; ev.Life.Flags |= tcp.LifeOwnerComes }))
 	g.take(t, ended(func(ev *tcp.Event) { ev.Cookie = 9 }))
 	if len(g.lines) != 1 || g.lines[0].Cookie != 9 {
