@@ -21,7 +21,7 @@ var importLaw = map[string][]string{
 	"internal/record":   {"tcp"},
 	"internal/timeline": {"tcp"},
 	"internal/conn":     {"tcp"},
-	"internal/life":     {"tcp"},
+	"internal/life":     {"tcp", "conn"},
 	"internal/render":   {"tcp", "conn", "life"},
 	"internal/lab":      {"tcp"},
 	"internal/bench":    {"lab", "tcp"},

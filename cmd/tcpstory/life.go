@@ -26,6 +26,8 @@ func lifeLive(ctx context.Context, e *env) error {
 	case o.help:
 		_, err := fmt.Fprint(e.stdout, usage(lifeHead, flags))
 		return err
+	case o.read != "":
+		return untilInterrupted(ctx, func() error { return lifeFile(ctx, e, o) })
 	}
 	expr, note := o.expression(e)
 	sel, err := newSelection(expr, tcp.LinkEthernet, tcp.LinkRaw)

@@ -16,7 +16,8 @@ type Group struct {
 	Others                 bool   // it is what was not kept apart
 	Connections            uint64
 	Ended                  [ends]uint64 // by End
-	TX, RX                 uint64
+	TX, RX                 uint64       // of those that tell
+	Silent                 uint64       // connections of which one of both is unknown
 	Connect, Duration, RTT Sketch
 }
 
@@ -35,6 +36,9 @@ func (g *Group) add(l *Line) {
 	g.Ended[l.End]++
 	g.TX += uint64(max(l.TX, 0))
 	g.RX += uint64(max(l.RX, 0))
+	if l.TX == Unknown || l.RX == Unknown {
+		g.Silent++
+	}
 	g.Connect.Add(l.Connect)
 	g.Duration.Add(l.Duration)
 	if l.SRTT > 0 {

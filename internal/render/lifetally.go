@@ -126,8 +126,19 @@ func groupName(g *life.Group) string {
 
 func (t *LifeTally) row(name string, g *life.Group) []string {
 	count := func(n uint64) string { return strconv.FormatUint(n, 10) }
-	return []string{name, count(g.Connections), count(g.Failed()), sizeWord(g.TX), sizeWord(g.RX),
+	return []string{name, count(g.Connections), count(g.Failed()), sumWord(g, g.TX), sumWord(g, g.RX),
 		percentiles(&g.Connect), percentiles(&g.Duration), percentiles(&g.RTT)}
+}
+
+// sumWord is a sum of bytes: ? of nothing known, > where some is unknown.
+func sumWord(g *life.Group, n uint64) string {
+	switch g.Silent {
+	case 0:
+		return sizeWord(n)
+	case g.Connections:
+		return "?"
+	}
+	return ">" + sizeWord(n)
 }
 
 // sizeWord is a number of bytes in three or four digits.
