@@ -22,7 +22,7 @@ if [ -n "$$missing" ]; then echo "installing Debian packages:$$missing"; \
   $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing >/dev/null; fi
 endef
 
-.PHONY: help build demo test test-long bench generate check-generated lint fuzz setup-build setup-test clean
+.PHONY: help build demo test test-long bench recordings generate check-generated lint fuzz setup-build setup-test clean
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -48,6 +48,13 @@ test-long: setup-test build ## the long ones too: soak, order over many connecti
 
 bench: setup-test build ## what tracing costs, beside tcpstates and tcpdump; needs root
 	$(SUDO) bin/tcplab bench --tracer bin/tcpstory
+
+# Stories of the laboratory that tests of the core read; -update writes what they show.
+RECORDINGS := close-client-first syn-sent syn-recv fin-wait2 closing refused abort dnat-server
+recordings: build ## record the stories that tests of the core read anew; needs root
+	for s in $(RECORDINGS); do \
+	  $(SUDO) bin/tcplab demo $$s --tracer bin/tcpstory -- --json | sed -n '/^{/{s/"os":"[^"]*",//;p}' > internal/record/testdata/$$s.json || exit 1; done
+	$(GO) test ./internal/render -run TestRecordings -update
 
 generate: ## compile bpf/ again; needs clang
 	$(call install,$(BPF_PACKAGES))

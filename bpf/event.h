@@ -20,7 +20,7 @@ enum event_kind {
 	EV_OWNER,
 	EV_SOCKET,
 	EV_CONNECT_FAILED,
-	EV_LIFE = 15,
+	EV_LIFE = 16,
 };
 
 /* How the process of an event is known. Same numbers as tcp.Via. */

@@ -23,7 +23,7 @@ func traceFile(ctx context.Context, e *env, o *options) error {
 	}
 	p := newProgress(e, file)
 	in := bufio.NewReaderSize(p, record.BufferSize)
-	if record.Is(in) {
+	if record.Is(in) || record.IsJSON(in) {
 		return errors.Join(replay(ctx, e, o, in, p.begins, newOutput), file.Close())
 	}
 	reader, err := capture.NewReader(o.read, in, file)

@@ -23,7 +23,7 @@ func lifeFile(ctx context.Context, e *env, o *lifeOptions) error {
 	}
 	p := newProgress(e, file)
 	in := bufio.NewReaderSize(p, record.BufferSize)
-	if !record.Is(in) {
+	if !record.Is(in) && !record.IsJSON(in) {
 		return errors.Join(usageError{errors.New("life -r reads a recording: a capture file has packets only, and does not tell how sockets ended")}, file.Close())
 	}
 	sel := &selection{all: true}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"tcpstory/internal/kernel"
+	"tcpstory/internal/record"
 	"tcpstory/internal/render"
 )
 
@@ -22,7 +23,8 @@ type options struct {
 	read  string // -r
 
 	recording
-	replays bool // what -r names is a recording
+	replays bool          // what -r names is a recording
+	from    *record.About // what it says of itself
 
 	help, version bool
 	expr          string // the rest of the line: the filter expression
@@ -79,7 +81,7 @@ func (o *options) flags() *pflag.FlagSet {
 	o.choice.flags(f)
 	f.BoolVarP(&o.list, "list-interfaces", "D", false, "list the interfaces")
 	f.StringVarP(&o.write, "write", "w", "", "write the packets to pcap `FILE` (- standard output) instead")
-	f.StringVarP(&o.read, "read", "r", "", "read `FILE`: a recording, pcap or pcapng (- standard input)")
+	f.StringVarP(&o.read, "read", "r", "", "read `FILE`: a recording, JSON, pcap, pcapng (- standard input)")
 	o.view.flags(f)
 	f.IntVar(&o.ring, "ring", kernel.DefaultRingSize, "ring buffer of `BYTES`, a power of two (16 MiB)")
 	o.lastFlags(f)

@@ -15,8 +15,10 @@ import (
 // output is where the story goes: one sink, and the counts for the end.
 type output struct {
 	sink    render.Sink
-	record  *recorder // nil: nothing is recorded
-	steps   uint64    // of any kind so far
+	keeper  render.Keeper // the sink, if it is read back; else nil
+	record  *recorder     // nil: nothing is recorded
+	steps   uint64        // of any kind so far
+	follows bool          // the last one was inferred
 	warn    func(string, ...any)
 	begins  func() // called before the first step is shown; nil: nobody cares
 	summary render.Summary
@@ -29,8 +31,9 @@ func newOutput(e *env, o *options, link tcp.LinkType) (*output, error) {
 	if err != nil {
 		return nil, err
 	}
+	keeper, _ := sink.(render.Keeper)
 	return &output{
-		sink: sink, limit: o.count, packets: !o.noPackets, warn: e.say,
+		sink: sink, keeper: keeper, limit: o.count, packets: !o.noPackets, warn: e.say,
 		summary: render.Summary{PacketsOnly: o.packetsOnly()},
 	}, nil
 }
@@ -43,7 +46,7 @@ func newSink(e *env, o *options, link tcp.LinkType) (render.Sink, error) {
 	w := render.NewWriter(e.stdout, "standard output", o.lined)
 	switch {
 	case o.json:
-		return render.NewJSON(w), nil
+		return newJSON(e, o, link, w)
 	case o.columnar(e):
 		return newColumns(e, w, o), nil
 	}
@@ -72,13 +75,14 @@ func (o *options) lineOptions() render.LineOptions {
 // write counts a step and shows it if it was asked for.
 func (out *output) write(s *conn.Step) error {
 	out.steps++
+	out.follows = s.Event.Inferred
 	if out.record != nil {
 		if err := out.record.write(s); err != nil {
 			return err
 		}
 	}
 	if k := s.Event.Kind; !s.Selected || out.summary.PacketsOnly && k != tcp.KindPacket && k != tcp.KindGap {
-		return nil
+		return out.keep(s)
 	}
 	if out.begins != nil {
 		out.begins()
@@ -90,6 +94,28 @@ func (out *output) write(s *conn.Step) error {
 	out.summary.Count(s)
 	if out.limit > 0 && out.counted() >= uint64(out.limit) {
 		return errEnough
+	}
+	return nil
+}
+
+// keep is for a step that is not shown.
+func (out *output) keep(s *conn.Step) error {
+	if out.keeper == nil || s.Event.Inferred || !recorded(s) {
+		return nil
+	}
+	return out.keeper.Keep(s.Event)
+}
+
+// pause keeps that nothing else had happened at time now, nanoseconds since 1970,
+// and that something was told because of that.
+func (out *output) pause(now int64) error {
+	if out.record != nil {
+		if err := out.record.pause(now); err != nil {
+			return err
+		}
+	}
+	if out.keeper != nil {
+		return out.keeper.Keep(&tcp.Event{Time: now})
 	}
 	return nil
 }

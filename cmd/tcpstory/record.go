@@ -134,7 +134,10 @@ func (nowhere) Close() error           { return nil }
 
 // about is what a recording says of where it was made, and of what.
 func (o *options) about(e *env, link tcp.LinkType) record.About {
-	a := record.About{Program: "tcpstory (devel)", Link: link, PIDs: o.processes, Comms: o.comms, Cgroups: o.cgroups}
+	a := record.About{
+		Program: "tcpstory (devel)", Link: link, PIDs: o.processes, Comms: o.comms, Cgroups: o.cgroups,
+		NoStates: o.packetsOnly(), NoPackets: o.noPackets, Count: o.count,
+	}
 	a.Expr, _ = o.expression(e)
 	if info, ok := debug.ReadBuildInfo(); ok {
 		a.Program = "tcpstory " + buildVersion(info)

@@ -77,6 +77,26 @@ func recordedIsLive(t *testing.T, s lab.Scenario, f lab.Family) {
 		if d := cmp.Diff(live, back); d != "" {
 			t.Errorf("%v: live (-) and read back (+):\n%s", storyViews[i].flags, d)
 		}
+		if storyViews[i].flags[0] == "--json" {
+			jsonIsRecording(t, filepath.Join(dir, string('a'+rune(i))), live)
+		}
+	}
+}
+
+// jsonIsRecording: lines of JSON read back to the same lines, and show in every
+// view what the recording made beside them shows.
+func jsonIsRecording(t *testing.T, recording string, lines []string) {
+	t.Helper()
+	path := recording + ".json"
+	keep(t, path, lines)
+	for _, v := range storyViews {
+		want := lines
+		if v.flags[0] != "--json" {
+			want = readBackIn(t, []string{v.env}, recording, v.flags...)
+		}
+		if d := cmp.Diff(want, readBackIn(t, []string{v.env}, path, v.flags...)); d != "" {
+			t.Errorf("%v of JSON: as it was (-) and read back (+):\n%s", v.flags, d)
+		}
 	}
 }
 
@@ -102,7 +122,7 @@ func TestNarrower(t *testing.T) {
 	choices := [][]string{
 		{"tcp"}, {"tcp[tcpflags] & (tcp-syn|tcp-fin) != 0"}, {"src port 7705"}, {"port 9"},
 		{"--no-packets"}, {"--no-states"}, {"--no-states", "port 7705"}, {"-Q", "in"}, {"-Q", "out", "port 7705"},
-		{"--netns", client}, {"--netns", server, "port 7705"}, {"--comm", "tcplab-client"}, {"--comm", "tcplab-server", "--no-packets"}, {"-c", "3"},
+		{"--netns", client}, {"--netns", server, "port 7705"}, {"--comm", "tcplab-client"}, {"--comm", "tcplab-server", "--no-packets"}, {"--comm", "tcplab-client", "--no-states"}, {"-c", "3"},
 	}
 	path := filepath.Join(t.TempDir(), "story.pcapng")
 	both := []string{"--netns", client, "--netns", server}
@@ -130,13 +150,46 @@ func TestNarrower(t *testing.T) {
 			p.cmd.Process.Signal(os.Interrupt)
 		}
 		p.ends(0)
-		live, back := timeless(p.out.text()), timeless(readBack(t, path, append([]string{"-t"}, choices[i]...)...))
+		again := readBack(t, path, append([]string{"-t"}, choices[i]...)...)
+		narrowerInJSON(t, path, choices[i], again)
+		live, back := timeless(p.out.text()), timeless(again)
 		if d := cmp.Diff(live, back); d != "" {
 			t.Errorf("%v: live (-) and read back (+):\n%s", choices[i], d)
 		}
 		if len(live) == 0 && choices[i][0] != "port 9" {
 			t.Errorf("%v shows nothing", choices[i])
 		}
+	}
+}
+
+// narrowerInJSON: a choice shows the same of the recording's JSON, and JSON of the
+// choice alone shows the same without being asked again.
+func narrowerInJSON(t *testing.T, path string, choice, want []string) {
+	t.Helper()
+	whole := filepath.Join(t.TempDir(), "whole.json")
+	keep(t, whole, readBack(t, path, "--json"))
+	chosen := filepath.Join(t.TempDir(), "chosen.json")
+	keep(t, chosen, readBack(t, path, append([]string{"--json"}, choice...)...))
+	for what, back := range map[string][]string{
+		"the choice of JSON": readBack(t, whole, append([]string{"-t"}, choice...)...),
+		"JSON of the choice": readBack(t, chosen, "-t"),
+	} {
+		if d := cmp.Diff(want, back); d != "" {
+			t.Errorf("%v: of the recording (-) and %s (+):\n%s", choice, what, d)
+		}
+	}
+	again := readBack(t, chosen, "--json")
+	keep(t, whole, again)
+	if d := cmp.Diff(again, readBack(t, whole, "--json")); d != "" {
+		t.Errorf("%v: JSON of JSON:\n%s", choice, d)
+	}
+}
+
+// keep writes lines to a file.
+func keep(t *testing.T, path string, lines []string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -13,6 +13,8 @@ type recorder struct {
 	files *files
 	table *conn.Table
 
+	carried int64 // bytes of the file that the one before has left to it
+
 	note record.Note
 	line []byte
 }
@@ -23,11 +25,6 @@ func (r *recorder) write(s *conn.Step) error {
 	if !recorded(s) {
 		return nil
 	}
-	if r.files.isDue(s.Event.Time, r.w.Size()) {
-		if err := r.next(s.Event.Time); err != nil {
-			return err
-		}
-	}
 	return r.files.failed(r.w.Write(s.Event, r.describe(s)), r.w)
 }
 
@@ -35,7 +32,7 @@ func (r *recorder) write(s *conn.Step) error {
 // nothing is.
 func recorded(s *conn.Step) bool {
 	switch ev := s.Event; {
-	case ev.Kind == tcp.KindGap, ev.Kind == tcp.KindPlace:
+	case ev.Kind == tcp.KindGap, ev.Kind == tcp.KindPlace, ev.Kind == tcp.KindKnown:
 		return true
 	case ev.Kind == tcp.KindPacket:
 		return s.Selected || ev.Packet.Asked // of a process that is not known yet
@@ -78,10 +75,12 @@ func (r *recorder) close() error {
 	return r.files.close(r.files.failed(r.w.End(), r.w))
 }
 
-// next ends the file and begins another, which begins with what is known of the
-// sockets that are open; of half-open connections, TIME_WAITs, roles and ends that
-// translation hides it knows nothing.
-func (r *recorder) next(now int64) error {
+// rotate begins another file, where one is due, before an event at time now is
+// applied: with all that the table knows, so that the story goes on there.
+func (r *recorder) rotate(now int64) error {
+	if r.table == nil || !r.files.isDue(now, r.w.Size()-r.carried) {
+		return nil
+	}
 	if err := r.close(); err != nil {
 		return err
 	}
@@ -90,38 +89,7 @@ func (r *recorder) next(now int64) error {
 		return err
 	}
 	r.w.Begin(file)
-	var first error
-	told := map[*tcp.Place]bool{}
-	r.table.Each(func(c *conn.Conn) {
-		if first == nil && !c.PassedOver() {
-			first = r.repeat(c, now, told)
-		}
-	})
-	return r.files.failed(first, r.w)
-}
-
-// repeat writes what is known of a socket, as what existed when the file began.
-func (r *recorder) repeat(c *conn.Conn, now int64, told map[*tcp.Place]bool) error {
-	var events []tcp.Event
-	if p := c.Namespace; p != nil && *p != (tcp.Place{}) && !told[p] {
-		told[p] = true
-		events = append(events, tcp.Event{Kind: tcp.KindPlace, Netns: c.Netns, Place: p})
-	}
-	if p := c.Home; p != nil && *p != (tcp.Place{}) && !told[p] {
-		told[p] = true
-		events = append(events, tcp.Event{Kind: tcp.KindPlace, Cgroup: c.Cgroup, Place: p})
-	}
-	same := tcp.Event{Kind: tcp.KindSocket, Cookie: c.Cookie, Netns: c.Netns, Flow: c.Flow, New: c.State, Cgroup: c.Cgroup}
-	events = append(events, same)
-	if c.Task.Known() {
-		same.Kind, same.Task, same.Via = tcp.KindOwner, c.Task, c.Via
-		events = append(events, same)
-	}
-	for i := range events {
-		events[i].Time = now
-		if err := r.w.Write(&events[i], &record.Note{}); err != nil {
-			return err
-		}
-	}
-	return nil
+	err = r.table.Carry(func(ev *tcp.Event) error { return r.w.Write(ev, &record.Note{}) })
+	r.carried = r.w.Size()
+	return r.files.failed(err, r.w)
 }

@@ -20,12 +20,14 @@ import (
 // happened, and show what was shown, or would have been.
 func replay(ctx context.Context, e *env, o *options, in *bufio.Reader, begins func(),
 	open func(*env, *options, tcp.LinkType) (*output, error)) error {
-	o.replays = true
-	reader, err := record.NewReader(in)
+	reader, err := openRecording(in)
 	if err != nil {
 		return err
 	}
 	about := reader.About()
+	if err := o.replay(&about); err != nil {
+		return err
+	}
 	sel := &selection{all: true}
 	if o.expr != "" {
 		if sel, err = newSelection(o.expr, tcp.LinkEthernet, tcp.LinkRaw); err != nil {
@@ -41,7 +43,10 @@ func replay(ctx context.Context, e *env, o *options, in *bufio.Reader, begins fu
 		return err
 	}
 	out.begins = begins
-	s := newStory(o, bothFlows(recordedFilter(about.Expr), sel.could()), bothWhose(recordedWhose(&about), o.whoseRecorded()), out)
+	filter, whose := recordedChoice(&about)
+	whose = bothWhose(whose, o.whoseRecorded())
+	from.needsStates = whose != nil
+	s := newStory(o, bothFlows(filter, sel.could()), whose, out)
 	err = errors.Join(s.follow(from), out.close())
 	if quietly(err) {
 		return nil
@@ -49,10 +54,60 @@ func replay(ctx context.Context, e *env, o *options, in *bufio.Reader, begins fu
 	return errors.Join(err, from.harm(e, o.read))
 }
 
+// recordedEvents is a recording of either form.
+type recordedEvents interface {
+	About() record.About
+	Next(*tcp.Event) error
+	Damages() []record.Damage
+	Newer() bool
+}
+
+func openRecording(in *bufio.Reader) (recordedEvents, error) {
+	if record.IsJSON(in) {
+		return record.NewJSONReader(in)
+	}
+	return record.NewReader(in)
+}
+
+// replay takes over what the recording was made with: without packets, or without
+// the kernel's side, it is shown as it was.
+func (o *options) replay(about *record.About) error {
+	o.replays, o.from = true, about
+	for a := about; a != nil; a = a.From {
+		if a.NoStates && o.noPackets || a.NoPackets && o.noStates {
+			return usageError{fmt.Errorf("%s was made with %s: there is nothing left to show", o.read, map[bool]string{true: "--no-states", false: "--no-packets"}[a.NoStates])}
+		}
+		o.noStates, o.noPackets = o.noStates || a.NoStates, o.noPackets || a.NoPackets
+	}
+	if whole := *o; whole.count == 0 {
+		if whole.count = about.Count; !whole.chooses() { // what follows from its last event was not shown
+			o.count = about.Count
+		}
+	}
+	return nil
+}
+
+// recordedChoice is what the recording's command line chose, and those of the
+// recordings that it was chosen from.
+func recordedChoice(a *record.About) (filter func(tcp.Flow) bool, whose func(*conn.Conn) bool) {
+	for ; a != nil; a = a.From {
+		filter = bothFlows(recordedFilter(a.Expr), filter)
+		byKernel := recordedWhose(a)
+		if a.From != nil {
+			byKernel = (&options{choice: choice{comms: a.Comms, cgroups: a.Cgroups, processes: a.PIDs}}).whoseRecorded()
+		}
+		whose = bothWhose(byKernel, whose)
+	}
+	return filter, whose
+}
+
 // recordedFilter is what the expression of the recording's command line lets
 // through. Where it does not compile here (a host's name), the recording is what
 // it has let through.
 func recordedFilter(expr string) func(tcp.Flow) bool {
+	if expr == "" {
+		return nil
+	}
 	sel, err := newSelection(expr, tcp.LinkEthernet, tcp.LinkRaw)
 	if err != nil {
 		return nil
@@ -108,13 +163,14 @@ func isBelow(cgroup, path string) bool {
 // replaySource gives the events of a recording that the command line selects.
 type replaySource struct {
 	ctx    context.Context
-	reader *record.Reader
+	reader recordedEvents
 	*options
-	ether, raw *filter.Program // nil: as recorded
-	tags       bool            // the expression looks at VLAN tags
-	names      []string        // of namespaces that are asked for
-	inodes     map[uint32]bool // theirs; nil: all
-	plain      []byte          // a frame without its tags
+	needsStates bool            // to know whose the packets are
+	ether, raw  *filter.Program // nil: as recorded
+	tags        bool            // the expression looks at VLAN tags
+	names       []string        // of namespaces that are asked for
+	inodes      map[uint32]bool // theirs; nil: all
+	plain       []byte          // a frame without its tags
 }
 
 // choose takes over what the command line asks for.
@@ -130,11 +186,31 @@ func (r *replaySource) choose(o *options, sel *selection) error {
 	}
 	r.inodes = map[uint32]bool{}
 	for _, name := range o.netns {
-		if n, err := strconv.ParseUint(name, 10, 32); err == nil {
-			r.inodes[uint32(n)] = true
+		if err := r.chooseNetns(name); err != nil {
+			return err
 		}
 	}
-	r.names = o.netns
+	return nil
+}
+
+// mostPIDs is PID_MAX_LIMIT; inodes of namespaces are above (PROC_DYNAMIC_FIRST).
+const mostPIDs = 1 << 22
+
+// chooseNetns takes a namespace as it is called in a recording: by its inode number,
+// or by its name, which may be written as ip-netns(8)'s path.
+func (r *replaySource) chooseNetns(name string) error {
+	n, err := strconv.ParseUint(name, 10, 32)
+	switch {
+	case err == nil && n <= mostPIDs, strings.HasPrefix(name, "/proc/"):
+		return usageError{fmt.Errorf("--netns %s: a recording does not know in which namespace a process was: want the namespace's name, or its inode number (--json has both, netns_name and netns)", name)}
+	case err == nil:
+		r.inodes[uint32(n)] = true
+	default:
+		for _, dir := range [...]string{"/run/netns/", "/var/run/netns/"} {
+			name = strings.TrimPrefix(name, dir)
+		}
+		r.names = append(r.names, name)
+	}
 	return nil
 }
 
@@ -157,6 +233,8 @@ func (r *replaySource) wants(ev *tcp.Event) bool {
 	switch ev.Kind {
 	case tcp.KindNone, tcp.KindGap:
 		return true
+	case tcp.KindKnown:
+		return r.inodes == nil || ev.Netns == 0 || r.inodes[ev.Netns]
 	case tcp.KindPlace:
 		if r.inodes != nil && ev.Netns != 0 && ev.Place != nil && slices.Contains(r.names, ev.Place.Name) {
 			r.inodes[ev.Netns] = true
@@ -169,7 +247,7 @@ func (r *replaySource) wants(ev *tcp.Event) bool {
 	case ev.Kind == tcp.KindPacket:
 		return !r.noPackets && r.goesRight(&ev.Packet) && r.asksFor(&ev.Packet)
 	}
-	return !r.noStates
+	return !r.noStates || r.needsStates
 }
 
 // goesRight is -Q. On loopback a packet goes both ways.

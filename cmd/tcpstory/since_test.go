@@ -132,7 +132,7 @@ func factsOf(t *testing.T, p *proc, netns ...uint32) (list []fact) {
 		where = append(where, fmt.Sprintf(`"netns":%d,`, n))
 	}
 	for _, l := range p.lines() {
-		if strings.Contains(l, `"inferred":true`) {
+		if strings.Contains(l, `"inferred":true`) || isAside(l) {
 			continue
 		}
 		if !slices.ContainsFunc(where, func(netns string) bool { return strings.Contains(l, netns) }) {

@@ -143,6 +143,9 @@ func (tell *telling) read(t *testing.T) {
 	t.Helper()
 	for _, l := range tell.lines {
 		object(t, l)
+		if isAside(l) {
+			continue
+		}
 		var ev happening
 		if err := json.Unmarshal([]byte(l), &ev); err != nil {
 			t.Fatalf("%v: %s", err, l)

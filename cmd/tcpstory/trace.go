@@ -203,21 +203,20 @@ func (s *story) take(ev *tcp.Event) error {
 // passes gives out what is due at time now though no event has come. A recording
 // notes when that was, so that reading it gives out the same in the same place.
 func (s *story) passes(now int64) error {
-	if s.settled {
-		return s.table.Infer(now, s.out.write)
+	if !s.settled {
+		if err := s.hold.Expire(now, s.tell); err != nil {
+			return err
+		}
+		now = s.hold.Held(now - int64(underWay))
 	}
-	if err := s.hold.Expire(now, s.tell); err != nil {
-		return err
-	}
-	now = s.hold.Held(now - int64(underWay))
 	before := s.out.steps
 	if err := s.table.Infer(now, s.out.write); err != nil {
-		return err
+		return s.ends(err, now)
 	}
-	if s.out.steps == before || s.out.record == nil {
+	if s.out.steps == before {
 		return nil
 	}
-	return s.out.record.pause(now)
+	return s.out.pause(now)
 }
 
 // pause uses a lull: what waits too long goes out, and what is written is seen.
@@ -253,4 +252,23 @@ func (s *story) findOwners(from source, now int64) error {
 // underWay is how old the last events can be that are not in the ring yet.
 const underWay = 2 * time.Millisecond
 
-func (s *story) tell(ev *tcp.Event) error { return s.table.Tell(ev, s.out.write) }
+func (s *story) tell(ev *tcp.Event) error {
+	if s.out.record != nil {
+		if err := s.out.record.rotate(ev.Time); err != nil {
+			return err
+		}
+	}
+	return s.ends(s.table.Tell(ev, s.out.write), ev.Time)
+}
+
+// ends is for an error in telling what had happened by a certain time. Where -c's
+// count is reached by what was inferred, that time is kept: the event is not.
+func (s *story) ends(err error, now int64) error {
+	if !errors.Is(err, errEnough) || !s.out.follows {
+		return err
+	}
+	if failed := s.out.pause(now); failed != nil {
+		return failed
+	}
+	return err
+}

@@ -164,7 +164,9 @@ func vmEvents(t *testing.T, out []byte) (events []vmEvent) {
 		if err != nil {
 			t.Fatalf("%v in:\n%s", err, out)
 		}
-		events = append(events, e)
+		if e.Kind != "trace" && e.Kind != "hidden" {
+			events = append(events, e)
+		}
 	}
 }
 

@@ -99,6 +99,7 @@ func (t *Table) Tell(ev *tcp.Event, write func(*Step) error) error {
 // certain at time now (nanoseconds, the events' clock): for when no event comes.
 // What it tells depends on nothing but the events so far, and it does not allocate.
 func (t *Table) Infer(now int64, write func(*Step) error) error {
+	t.clock = max(t.clock, now)
 	for t.busy(now) {
 		s := t.infers(now)
 		if s == nil {

@@ -45,6 +45,11 @@ func (w *said) write(s *conn.Step) error {
 func listen(t *testing.T, opt conn.Options, until time.Duration, stories ...*conntest.Story) (*said, *conn.Table) {
 	t.Helper()
 	w, tab := &said{}, conn.New(opt)
+	var all []*tcp.Event
+	for _, s := range stories {
+		all = append(all, s.Events...)
+	}
+	carriesOver(t, opt, all)
 	for _, s := range stories {
 		for _, ev := range s.Events {
 			if err := tab.Tell(ev, w.write); err != nil {

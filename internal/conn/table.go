@@ -101,6 +101,8 @@ type Table struct {
 	united    uint64 // numbers that turned out to be another conversation's
 	forgotten uint64
 	unended   uint64
+	clock     int64 // how far what happened was told, ns since 1970
+	back      restoring
 	missed    bool // some events were lost
 	handsOn   bool // with this event somebody takes over what was asked for
 }
@@ -129,6 +131,8 @@ func (t *Table) Apply(ev *tcp.Event) *Step {
 		t.miss(ev)
 	case tcp.KindPlace:
 		t.places.learn(ev)
+	case tcp.KindKnown:
+		t.restore(ev)
 	default:
 		t.kernel(s)
 	}

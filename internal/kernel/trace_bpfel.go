@@ -112,7 +112,7 @@ const (
 	traceEventKindEV_OWNER          traceEventKind = 11
 	traceEventKindEV_SOCKET         traceEventKind = 12
 	traceEventKindEV_CONNECT_FAILED traceEventKind = 13
-	traceEventKindEV_LIFE           traceEventKind = 15
+	traceEventKindEV_LIFE           traceEventKind = 16
 )
 
 type traceEventVia uint32

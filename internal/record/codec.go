@@ -132,6 +132,7 @@ type decoder struct {
 	counters tcp.Counters
 	life     tcp.Life
 	place    tcp.Place
+	known    tcp.Known
 	head     []byte    // of a packet that is not Ethernet
 	device   tcp.Event // what an interface block says
 }

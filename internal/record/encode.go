@@ -14,6 +14,11 @@ type About struct {
 	PIDs    []uint32
 	Comms   []string
 	Cgroups []string
+
+	NoStates  bool   // the packets only
+	NoPackets bool   // the kernel's side only
+	Count     int    // end after so many packets, or with NoPackets events; 0: never
+	From      *About // it is a choice from a recording, of which this is said; nil: from the kernel, or a capture file
 }
 
 // Tags of what the section header says of the choice; these are not an event's.
@@ -22,6 +27,9 @@ const (
 	tagOnlyPID
 	tagOnlyComm
 	tagOnlyCgroup
+	tagNoStates
+	tagNoPackets
+	tagOnlyCount
 )
 
 func (a *About) appendChoice(b []byte) []byte {
@@ -34,6 +42,15 @@ func (a *About) appendChoice(b []byte) []byte {
 	}
 	for _, path := range a.Cgroups {
 		b = appendBytes(b, tagOnlyCgroup, path)
+	}
+	if a.NoStates {
+		b = appendNumber(b, tagNoStates, 1)
+	}
+	if a.NoPackets {
+		b = appendNumber(b, tagNoPackets, 1)
+	}
+	if a.Count > 0 {
+		b = appendNumber(b, tagOnlyCount, uint64(a.Count))
 	}
 	return b
 }
@@ -53,6 +70,12 @@ func (a *About) takeChoice(row []byte) {
 			a.Comms = append(a.Comms, string(m.bytes))
 		case tagOnlyCgroup:
 			a.Cgroups = append(a.Cgroups, string(m.bytes))
+		case tagNoStates:
+			a.NoStates = m.num != 0
+		case tagNoPackets:
+			a.NoPackets = m.num != 0
+		case tagOnlyCount:
+			a.Count = int(m.num)
 		}
 		row = rest
 	}

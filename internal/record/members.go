@@ -82,6 +82,32 @@ const (
 	tagExpects
 	tagRFC1337
 	tagStarting
+	tagKnown // that anything is
+	tagKnownID
+	tagKnownPeer
+	tagKnownBefore
+	tagKnownSuitor
+	tagKnownNumber
+	tagKnownRole
+	tagKnownWhy
+	tagKnownMarks
+	tagKnownSince
+	tagKnownOpened
+	tagKnownClosed
+	tagKnownLast
+	tagKnownDue
+	tagKnownArmed
+	tagKnownUndo
+	tagKnownUndone
+	tagKnownStamp
+	tagKnownOutEnd
+	tagKnownInEnd
+	tagKnownSent
+	tagOpenerPID
+	tagOpenerTID
+	tagOpenerComm
+	tagAliasLocal
+	tagAliasRemote
 	tagLife // that there is one
 	tagBegan
 	tagEstablished
@@ -109,6 +135,7 @@ var groups = [...]group{
 	{func(ev *tcp.Event) bool { return ev.Timer == tcp.Timer{} && ev.Expects == 0 && !ev.RFC1337 }, small},
 	{func(ev *tcp.Event) bool { return ev.Counters == nil }, counters},
 	{func(ev *tcp.Event) bool { return ev.Place == nil }, place},
+	{func(ev *tcp.Event) bool { return ev.Known == nil }, known},
 	{func(ev *tcp.Event) bool { return ev.Life == nil }, lived},
 	{func(ev *tcp.Event) bool { return ev.Kind == tcp.KindPacket || ev.Packet.Segment == tcp.Segment{} }, segment},
 	{nil, stamp},

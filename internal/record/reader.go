@@ -11,34 +11,52 @@ import (
 // Is reports whether a file is a recording. It only looks ahead, as far as the
 // section header.
 func Is(in *bufio.Reader) bool {
-	_, ok := aboutSection(in)
+	_, _, ok := aboutSection(in)
 	return ok
 }
 
-// aboutSection finds our mark in the section header that is ahead.
-func aboutSection(in *bufio.Reader) (about []byte, ok bool) {
+// sectionFixed is how much of a section header's body stands before its options.
+const sectionFixed = 16
+
+// aboutSection finds our mark in the section header that is ahead, and its options.
+func aboutSection(in *bufio.Reader) (about, list []byte, ok bool) {
 	head, _ := in.Peek(8)
 	if len(head) < 8 || le.Uint32(head) != blockSection {
-		return nil, false
+		return nil, nil, false
 	}
 	n := int(le.Uint32(head[4:]))
 	if n < 28 || n > in.Size() {
-		return nil, false
+		return nil, nil, false
 	}
 	b, _ := in.Peek(n)
 	if len(b) < n {
-		return nil, false
+		return nil, nil, false
 	}
-	return sectionMark(b[8 : n-4])
+	about, ok = sectionMark(b[8 : n-4])
+	return about, b[8+sectionFixed : n-4], ok
+}
+
+// takeMaker takes over who has made the file.
+func (a *About) takeMaker(list []byte) {
+	options(list, func(code uint16, value []byte) bool {
+		switch code {
+		case optHardware:
+			a.Hardware = string(value)
+		case optOS:
+			a.OS = string(value)
+		case optProgram:
+			a.Program = string(value)
+		}
+		return true
+	})
 }
 
 // sectionMark returns what stands behind our mark in a section header's body.
 func sectionMark(body []byte) (about []byte, ok bool) {
-	const fixed = 16
-	if len(body) < fixed || le.Uint32(body) != byteOrderMagic {
+	if len(body) < sectionFixed || le.Uint32(body) != byteOrderMagic {
 		return nil, false
 	}
-	about = ownOption(body[fixed:])
+	about = ownOption(body[sectionFixed:])
 	return about, len(about) >= 3
 }
 
@@ -81,13 +99,14 @@ func NewReader(in *bufio.Reader) (*Reader, error) {
 	if in.Size() < BufferSize {
 		return nil, errors.New("a recording needs a larger buffer to be read")
 	}
-	about, ok := aboutSection(in)
+	about, list, ok := aboutSection(in)
 	if !ok {
 		return nil, errors.New("not a recording of tcpstory")
 	}
 	r := &Reader{decode: newDecoder()}
 	r.scan = scanner{in: in, damage: r.hurt}
 	r.about.Link = tcp.LinkType(le.Uint16(about[1:]))
+	r.about.takeMaker(list)
 	r.about.takeChoice(about[3:])
 	return r, nil
 }

@@ -122,6 +122,10 @@ func clone(ev *tcp.Event) *tcp.Event {
 		place := *ev.Place
 		c.Place = &place
 	}
+	if ev.Known != nil {
+		known := *ev.Known
+		c.Known = &known
+	}
 	return &c
 }
 

@@ -18,11 +18,20 @@ type scanner struct {
 // Damage is a part of the file that could not be read.
 type Damage struct {
 	Offset, Bytes int64
-	Cut           bool // it is the file's end: the last block is not whole
+	Cut           bool  // it is the file's end: the last block, or line, is not whole
+	Line, Lines   int64 // of JSON: the first, from 1, and how many; 0: it is not JSON
 }
 
 // String says it in words.
 func (d Damage) String() string {
+	switch {
+	case d.Lines > 1:
+		return fmt.Sprintf("lines %d to %d hold no event, and were passed over", d.Line, d.Line+d.Lines-1)
+	case d.Lines == 1 && d.Cut:
+		return fmt.Sprintf("the file is cut off: its last line, %d, is not whole", d.Line)
+	case d.Lines == 1:
+		return fmt.Sprintf("line %d holds no event, and was passed over", d.Line)
+	}
 	if d.Cut {
 		return fmt.Sprintf("the file is cut off: its last %d bytes, from offset %d on, are no whole block", d.Bytes, d.Offset)
 	}

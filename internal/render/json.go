@@ -9,6 +9,10 @@ import (
 // JSONFields lists.
 type JSON struct {
 	*Writer
+	// Event appends an event as an object by which it can be read back; nil: it is
+	// left out. Those that are inferred follow from others.
+	Event func(b []byte, ev *tcp.Event) []byte
+
 	o     object
 	clock rfc3339
 }
@@ -45,8 +49,39 @@ func (j *JSON) Write(s *conn.Step) error {
 	if k := ev.Kind; int(k) < len(jsonFacts) && jsonFacts[k] != nil {
 		jsonFacts[k](o, s)
 	}
+	if j.Event != nil && !ev.Inferred {
+		o.key(fEvent)
+		o.b = j.Event(o.b, ev)
+	}
 	return j.commit(append(o.b, '}', '\n'))
 }
+
+// Begin writes what was asked for, a JSON object.
+func (j *JSON) Begin(trace []byte) error {
+	o := &j.o
+	o.b = append(j.buf, '{')
+	o.word(fKind, kindTrace)
+	o.key(fTrace)
+	return j.commit(append(append(o.b, trace...), '}', '\n'))
+}
+
+// Keep writes an event that is not shown.
+func (j *JSON) Keep(ev *tcp.Event) error {
+	if j.Event == nil {
+		return j.err
+	}
+	o := &j.o
+	o.b = append(j.buf, '{')
+	o.word(fKind, kindHidden)
+	o.key(fEvent)
+	return j.commit(append(j.Event(o.b, ev), '}', '\n'))
+}
+
+// Kinds of lines that show no event.
+const (
+	kindTrace  = "trace"
+	kindHidden = "hidden"
+)
 
 // jsonPlace writes which connection it is, and whose.
 func jsonPlace(o *object, s *conn.Step) {

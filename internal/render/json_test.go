@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,34 @@ import (
 )
 
 func newJSON(w *Writer) Sink { return NewJSON(w) }
+
+// newWholeJSON begins a story, and keeps something besides.
+func newWholeJSON(w *Writer) Sink {
+	j := NewJSON(w)
+	j.Event = func(b []byte, ev *tcp.Event) []byte {
+		return append(b, `{"seq":`+strconv.FormatUint(ev.Seq, 10)+`}`...)
+	}
+	_ = j.Begin([]byte("{}"))
+	_ = j.Keep(&tcp.Event{Seq: 7})
+	return j
+}
+
+// TestJSONKeeps: what was asked for comes first, and each line that shows an event
+// of the kernel's or of the wire's has it whole.
+func TestJSONKeeps(t *testing.T) {
+	c, v := conntest.Hosts(40000)
+	out := tell(t, newWholeJSON, conntest.Whole(c, v))
+	objects := parseLines(t, out)
+	if !strings.HasPrefix(out, `{"kind":"trace","trace":{}}`+"\n"+`{"kind":"hidden","event":{"seq":7}}`+"\n") {
+		t.Errorf("it begins\n%.200s", out)
+	}
+	for _, m := range objects[2:] {
+		event, whole := m["event"].(map[string]any)
+		if inferred := m["inferred"] == true; whole == inferred || whole && event["seq"] != m["seq"] {
+			t.Errorf("inferred %v, event %v", inferred, event)
+		}
+	}
+}
 
 // parseLines parses every line as one object.
 func parseLines(t testing.TB, out string) (objects []map[string]any) {
@@ -36,7 +65,7 @@ func parseLines(t testing.TB, out string) (objects []map[string]any) {
 
 func TestJSONFieldsAreDocumentedAndUsed(t *testing.T) {
 	seen := map[string]bool{}
-	out := tell(t, newJSON, append(stories(), everything(), whose(), unsent())...)
+	out := tell(t, newWholeJSON, append(stories(), everything(), whose(), unsent())...)
 	for _, m := range parseLines(t, out) {
 		for k := range m {
 			seen[k] = true

@@ -97,6 +97,8 @@ const (
 	fCause
 	fLost
 	fHook
+	fTrace
+	fEvent
 )
 
 // JSONFields are all members that an object may have. A member is left out where
@@ -105,7 +107,7 @@ var JSONFields = [...]JSONField{
 	fSeq:             {"seq", "integer", "number of the event in the one order of the source; internal events leave holes, lost ones do not; left out for what is inferred"},
 	fTime:            {"time", "string", "wall clock, RFC 3339 with nanoseconds, UTC"},
 	fTimeNs:          {"time_ns", "integer", "the same in nanoseconds since 1970-01-01 UTC"},
-	fKind:            {"kind", "string", "state, packet, retransmit, retransmit-synack, send-reset, receive-reset, drop, socket-error, owner, socket, connect-failed or gap"},
+	fKind:            {"kind", "string", "state, packet, retransmit, retransmit-synack, send-reset, receive-reset, drop, socket-error, owner, socket, connect-failed or gap; trace: the first line, which says what was asked for; hidden: nothing that is shown, but later events stand on it"},
 	fConn:            {"conn", "integer", "number of the conversation, from 1; both ends on this host share it"},
 	fRole:            {"role", "string", "which end this is: client, server or listener"},
 	fCookie:          {"cookie", "integer", "kernel socket cookie of this end; without one, no socket is known that this belongs to"},
@@ -188,6 +190,8 @@ var JSONFields = [...]JSONField{
 	fCause:           {"cause", "string", "why events are missing: ring-full, recursion or filter-undecided (the latter two: at most so many)"},
 	fLost:            {"lost", "integer", "how many are missing just before this"},
 	fHook:            {"hook", "string", "the program that missed them, where known"},
+	fTrace:           {"trace", "object", "what was asked for, and where"},
+	fEvent:           {"event", "object", "the event as it came, from which -r makes all of this again (RECORDING.md lists its members); left out for what is inferred, which follows again"},
 }
 
 // jsonKeys are the members' names, ready to append.

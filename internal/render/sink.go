@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"tcpstory/internal/conn"
+	"tcpstory/internal/tcp"
 )
 
 // Sink takes the steps of a story in their order. The loop gives it the selected
@@ -15,6 +16,10 @@ type Sink interface {
 	Flush() error
 	Close() error
 }
+
+// Keeper is a Sink that is read back: it is also given the events that are not
+// shown, and yet needed for those that are.
+type Keeper interface{ Keep(*tcp.Event) error }
 
 // flushAt is how much a Writer gathers before it writes of its own accord.
 const flushAt = 32 << 10

@@ -22,6 +22,7 @@ const (
 	KindSocket             // a socket that existed when the trace began: iter/tcp
 	KindConnectFailed      // connect() failed before a SYN could leave: exit of tcp_v4_connect, tcp_v6_connect
 	KindPlace              // internal: what a namespace or cgroup is called; never shown
+	KindKnown              // internal: what was known when another file of a recording began; never shown
 	KindLife               // a connection's whole life, told at its end: see Life; only where nothing else is asked for
 )
 
@@ -31,7 +32,8 @@ var kindNames = [...]string{
 	KindSendReset: "send-reset", KindReceiveReset: "receive-reset",
 	KindDrop: "drop", KindSocketError: "socket-error", KindGap: "gap", KindPort: "port",
 	KindOwner: "owner", KindSocket: "socket", KindConnectFailed: "connect-failed", KindPlace: "place",
-	KindLife: "life",
+	KindKnown: "known",
+	KindLife:  "life",
 }
 
 // String returns the stable name that JSON output and the docs use.
@@ -103,6 +105,7 @@ type Event struct {
 	Counters *Counters // KindSocket, KindLife; nil else. Valid until the next event
 	Life     *Life     // KindLife; nil else. Valid until the next event
 	Place    *Place    // KindPlace; nil else
+	Known    *Known    // KindKnown; nil else
 	Packet   Packet    // KindPacket; for KindDrop, KindRetransmit: Packet.Segment's Seq, Flags, PayloadLen where known
 }
 
