@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,8 +48,36 @@ type row struct {
 // tool is a running tcpstory life.
 type tool struct {
 	cmd    *exec.Cmd
-	out    bytes.Buffer
+	out    output
 	stderr *bufio.Reader
+}
+
+// output may be read while it is written.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// awaits waits until the tool has written text.
+func (l *tool) awaits(t *testing.T, text string, limit time.Duration) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !strings.Contains(l.out.String(), text); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no %s within %v: %s", text, limit, l.out.String())
+		}
+	}
 }
 
 // built is the binary, once for all tests.
@@ -63,7 +92,12 @@ func built(t *testing.T) string {
 
 func startLife(t *testing.T, bin string, args ...string) *tool {
 	t.Helper()
-	l := &tool{cmd: exec.Command(bin, append([]string{"life"}, args...)...)}
+	return startTool(t, bin, append([]string{"life", "-l"}, args...)...)
+}
+
+func startTool(t *testing.T, bin string, args ...string) *tool {
+	t.Helper()
+	l := &tool{cmd: exec.Command(bin, args...)}
 	l.cmd.Stdout = &l.out
 	pipe, err := l.cmd.StderrPipe()
 	if err != nil {
