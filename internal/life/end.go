@@ -24,21 +24,24 @@ const (
 	ends
 )
 
-var endWords = [ends]struct{ word, name, meaning string }{
-	EndUnknown:     {"?", "unknown", "not seen"},
-	EndFINOwn:      {"FIN by us", "fin-local", "this end closed first; with TIME_WAIT, or where no process holds the socket any more, the life ends when the kernel puts a minisock in its place"},
-	EndFINPeer:     {"FIN by peer", "fin-remote", "the other end closed first"},
-	EndRSTSent:     {"RST sent", "rst-sent", "this end aborted it: closed with bytes unread, SO_LINGER 0, data for a closed socket, ss -K, or never accepted and its listener closed"},
-	EndRSTReceived: {"RST received", "rst-received", "the other end aborted it, or something on the way"},
-	EndTimedOut:    {"timed out", "timed-out", "retransmissions, keepalives or SYNs had no answer"},
-	EndRefused:     {"refused", "refused", "a RST answered the SYN"},
-	EndUnreachable: {"unreachable", "unreachable", "ICMP, or the neighbour's silence, said so"},
-	EndGaveUp:      {"gave up", "gave-up", "closed here before it was established"},
-	EndOpen:        {"still open", "open", "when tcpstory ended (--open)"},
+var endWords = [ends]struct{ word, short, name, meaning string }{
+	EndUnknown:     {"?", "?", "unknown", "not seen"},
+	EndFINOwn:      {"FIN by us", "FIN us", "fin-local", "this end closed first; with TIME_WAIT, or where no process holds the socket any more, the life ends when the kernel puts a minisock in its place"},
+	EndFINPeer:     {"FIN by peer", "FIN peer", "fin-remote", "the other end closed first"},
+	EndRSTSent:     {"RST sent", "RST sent", "rst-sent", "this end aborted it: closed with bytes unread, SO_LINGER 0, data for a closed socket, ss -K, or never accepted and its listener closed"},
+	EndRSTReceived: {"RST received", "RST rcvd", "rst-received", "the other end aborted it, or something on the way"},
+	EndTimedOut:    {"timed out", "timeout", "timed-out", "retransmissions, keepalives or SYNs had no answer"},
+	EndRefused:     {"refused", "refused", "refused", "a RST answered the SYN"},
+	EndUnreachable: {"unreachable", "unreach", "unreachable", "ICMP, or the neighbour's silence, said so"},
+	EndGaveUp:      {"gave up", "gave up", "gave-up", "closed here before it was established"},
+	EndOpen:        {"still open", "open", "open", "when tcpstory ended (--open)"},
 }
 
 // String returns the word that tables use.
 func (e End) String() string { return endWords[e].word }
+
+// Short is the word where there is little room, at most eight characters.
+func (e End) Short() string { return endWords[e].short }
 
 // Name returns the stable name that JSON and CSV use.
 func (e End) Name() string { return endWords[e].name }

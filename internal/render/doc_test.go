@@ -80,13 +80,13 @@ func lifeTable() string {
 
 func endTable() string {
 	var b strings.Builder
-	b.WriteString("| END | in JSON and CSV | --failed | meaning |\n|---|---|---|---|\n")
+	b.WriteString("| END | at 80 columns | in JSON and CSV | --failed | meaning |\n|---|---|---|---|---|\n")
 	for _, e := range life.Ends() {
 		failed := ""
 		if e.Failed() {
 			failed = "yes"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", e, e.Name(), failed, e.Meaning())
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", e, e.Short(), e.Name(), failed, e.Meaning())
 	}
 	return b.String()
 }

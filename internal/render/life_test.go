@@ -61,7 +61,7 @@ func TestLifeRows(t *testing.T) {
 			t.Fatalf("%q", got)
 		}
 		head, row, long := []rune(got[0]), []rune(got[1]), got[2]
-		for name, want := range map[string]string{"COMM": `cu,rl\x1b"x`, "LOCAL": "10.0.0.1:40000", "END": "FIN by us"} {
+		for name, want := range map[string]string{"COMM": `cu,rl\x1b"x`, "LOCAL": "10.0.0.1:40000", "END": "FIN "} {
 			at := len([]rune(got[0][:strings.Index(got[0], name)]))
 			if width == 80 && name != "COMM" {
 				continue // the long name has pushed them
@@ -78,8 +78,23 @@ func TestLifeRows(t *testing.T) {
 		if want := "[2001:db8:1111:2222:3333:4444:5555:6666]:65535 ? [fe80::1]:443"; !strings.Contains(long, want) {
 			t.Errorf("no %q in %s", want, long)
 		}
-		if f := strings.Fields(long); f[0] != "?" || f[1] != "?" || strings.Join(f[len(f)-5:], " ") != "? ? ? ? (older)" {
+		if f := strings.Fields(long); f[0] != "?" || f[1] != "?" || !strings.HasSuffix(strings.Join(f, " "), map[int]string{80: "? ? ? ?*", 160: "? ? ? ? (older)"}[width]) {
 			t.Errorf("what is unknown: %s", long)
+		}
+	}
+}
+
+// TestLifeRowsFit: an ordinary row of IPv4 takes no more than 80 columns, however it ended.
+func TestLifeRowsFit(t *testing.T) {
+	for _, e := range life.Ends() {
+		l := web()
+		l.Task.Comm = [16]byte{}
+		copy(l.Task.Comm[:], "life-load")
+		l.Task.PID, l.Flow.Remote, l.Flow.Local, l.End = 123456, netip.MustParseAddrPort("127.0.0.1:54321"), netip.MustParseAddrPort("10.77.0.2:48202"), e
+		l.RX, l.Duration = 99999, 999*time.Second/1000
+		got := written(t, func(w *Writer) LifeSink { return NewLifeRows(w, LifeOptions{Width: 80, Unicode: true}) }, l)
+		if n := len([]rune(got[1])); n > 80 {
+			t.Errorf("%d columns: %s", n, got[1])
 		}
 	}
 }

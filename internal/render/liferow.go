@@ -48,7 +48,7 @@ type LifeRows struct {
 type lifeLayout struct{ pid, comm, addr, bytes, ms int }
 
 var (
-	narrowLife = lifeLayout{pid: 6, comm: 8, addr: 16, bytes: 5, ms: 7}
+	narrowLife = lifeLayout{pid: 6, comm: 9, addr: 15, bytes: 5, ms: 7} // and eight for END: 80
 	broadLife  = lifeLayout{pid: 7, comm: 15, addr: 21, bytes: 9, ms: 10}
 	wideLife   = lifeLayout{pid: 7, comm: 15, addr: 45, bytes: 9, ms: 10}
 )
@@ -126,10 +126,7 @@ func (r *LifeRows) Write(row LifeRow) error {
 		ms = append(ms, '+')
 	}
 	t.right(ms, r.layout.ms)
-	t.b = append(t.b, l.End.String()...)
-	if l.Older {
-		t.b = append(t.b, " (older)"...)
-	}
+	t.b = r.appendEnding(t.b, l)
 	if r.opts.Wide {
 		t.due = len(t.b) - t.at - t.extra
 		t.b = append(t.b, ' ')
@@ -141,6 +138,19 @@ func (r *LifeRows) Write(row LifeRow) error {
 		r.wide(&t, row)
 	}
 	return r.commit(append(t.b, '\n'))
+}
+
+// appendEnding appends how it ended, and whether it is older.
+func (r *LifeRows) appendEnding(dst []byte, l *life.Line) []byte {
+	word, older := l.End.String(), " (older)"
+	if r.layout == narrowLife {
+		word, older = l.End.Short(), "*"
+	}
+	dst = append(dst, word...)
+	if l.Older {
+		dst = append(dst, older...)
+	}
+	return dst
 }
 
 // endWidth is the longest End with its mark.
