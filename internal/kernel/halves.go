@@ -16,6 +16,7 @@ const (
 	halfInterval = time.Second
 	halfPatience = time.Second
 	halfBatch    = 1024
+	halfAtOnce   = 16 * halfBatch // of a flood no more is gathered before it was told
 )
 
 // halves finds half-open connections that came to nothing (bpf/life.h): nothing
@@ -65,7 +66,7 @@ func (h *halves) fill(ev *tcp.Event, d *half) {
 
 // look looks through them, where that is due at time mono.
 func (h *halves) look(mono int64) error {
-	if h == nil || mono < h.due {
+	if h == nil || mono < h.due || len(h.dead) > 0 {
 		return nil
 	}
 	h.due = mono + int64(halfInterval)
@@ -81,7 +82,6 @@ func (h *halves) gather(before uint64) error {
 	if h.keys == nil {
 		h.keys, h.values = make([]traceFlowKey, halfBatch), make([]traceHalf, halfBatch)
 	}
-	was := len(h.dead)
 	var cursor ebpf.MapBatchCursor
 	for {
 		n, err := h.noted.BatchLookup(&cursor, h.keys, h.values, nil)
@@ -93,11 +93,15 @@ func (h *halves) gather(before uint64) error {
 		if errors.Is(err, ebpf.ErrKeyNotExist) {
 			break
 		}
+		if len(h.dead) >= halfAtOnce {
+			h.due = 0 // there are more
+			break
+		}
 		if err != nil {
 			return fmt.Errorf("look through half-open connections: %w", err)
 		}
 	}
-	for i := was; i < len(h.dead); i++ {
+	for i := range h.dead {
 		if err := h.noted.Delete(&h.dead[i].key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("forget a half-open connection: %w", err)
 		}
