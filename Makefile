@@ -9,7 +9,7 @@ export CGO_ENABLED = 1
 BUILD_PACKAGES := gcc libc6-dev libpcap-dev
 BPF_PACKAGES   := clang llvm libbpf-dev
 TEST_PACKAGES  := $(BPF_PACKAGES) tcpdump iproute2 nftables netbase nginx-light bpftrace libbpf-tools \
-                  bpftool ethtool procps qemu-system-x86 zstd xz-utils podman runc tshark
+                  bpftool ethtool procps qemu-system-x86 zstd xz-utils podman runc tshark curl
 
 # A tool that is no part of the program: run by version, kept out of go.mod.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2

@@ -13,16 +13,22 @@ import (
 // list shows every scenario.
 func list(_ context.Context, args []string, std stdio) error {
 	f := newFlags("list", "", "Show the scenarios, the server's port in each, and what it shows.", std)
+	said := f.Bool("verdicts", false, "what is to be said of each that is in trouble, the\nroot cause first, by whose host is seen")
 	if err := parse(f, args); err != nil {
 		return err
 	}
 	if f.NArg() > 0 {
 		return fmt.Errorf("list takes no arguments: %w", errUsage)
 	}
+	show := catalogue
+	if *said {
+		show = verdicts
+	}
+	heading, rows := show()
 	table := tablewriter.NewTable(std.out)
-	table.Header("name", "port", "what it shows")
-	for _, s := range lab.Scenarios() {
-		if err := table.Append(s.Name, fmt.Sprint(s.Port), s.About); err != nil {
+	table.Header(heading)
+	for _, row := range rows {
+		if err := table.Append(row); err != nil {
 			return fmt.Errorf("show the scenarios: %w", err)
 		}
 	}
@@ -30,6 +36,30 @@ func list(_ context.Context, args []string, std stdio) error {
 		return fmt.Errorf("show the scenarios: %w", err)
 	}
 	return nil
+}
+
+// catalogue is a row for each scenario, under its heading.
+func catalogue() (heading []string, rows [][]string) {
+	for _, s := range lab.Cases() {
+		rows = append(rows, []string{s.Name, fmt.Sprint(s.Port), s.About})
+	}
+	return []string{"name", "port", "what it shows"}, rows
+}
+
+// verdicts are what is to be said of each scenario in trouble, and from where.
+func verdicts() (heading []string, rows [][]string) {
+	for _, s := range lab.Cases() {
+		name := s.Name
+		for _, from := range lab.Vantages {
+			for _, v := range s.Verdicts.At(from) {
+				if !v.May {
+					rows = append(rows, []string{name, from, v.Rule, string(v.Place)})
+					name = ""
+				}
+			}
+		}
+	}
+	return []string{"name", "seen from", "rule", "where it died"}, rows
 }
 
 // clean removes what dead labs left.

@@ -16,6 +16,7 @@ type loadFlags struct {
 	close     string
 	four, six bool
 	veth      bool
+	shapes    bool
 	opt       lab.LoadOptions
 }
 
@@ -28,6 +29,7 @@ func load(ctx context.Context, args []string, std stdio) error {
 	f.IntVar(&l.opt.Rate, "rate", 0, "connections per second (as many as possible)")
 	f.IntVar(&l.opt.Bytes, "bytes", 200, "bytes each way")
 	f.StringVar(&l.close, "close", string(lab.CloseFIN), "fin: the client closes first; server-fin: the\nserver does; rst: the client aborts")
+	f.BoolVar(&l.shapes, "shapes", false, "healthy connections of many kinds, in turn: short,\nlong, idle, half-closed, long-poll, one-way …")
 	f.BoolVarP(&l.four, "ipv4", "4", false, "over IPv4 (the default)")
 	f.BoolVarP(&l.six, "ipv6", "6", false, "over IPv6")
 	f.BoolVar(&l.veth, "veth", false, "between two hosts over veth, not on lo")
@@ -48,7 +50,14 @@ func load(ctx context.Context, args []string, std stdio) error {
 // check completes the options.
 func (l *loadFlags) check() error {
 	l.opt.Close = lab.CloseKind(l.close)
+	if l.shapes {
+		l.opt.Shapes = lab.Shapes()
+	}
 	switch {
+	case l.shapes && l.opt.Bytes == 0:
+		return errors.New("--shapes and --bytes 0: those connections say something")
+	case l.shapes && l.opt.Bytes > 4<<10:
+		return fmt.Errorf("--shapes and --bytes %d: at most 4096, so that no window is ever closed", l.opt.Bytes)
 	case !slices.Contains(lab.CloseKinds, l.opt.Close):
 		return fmt.Errorf("--close %q: it is one of %v", l.close, lab.CloseKinds)
 	case l.four && l.six:

@@ -60,6 +60,8 @@ func TestMistakes(t *testing.T) {
 		{"load now", 2, "load takes no arguments"},
 		{"load --close slowly", 2, `--close "slowly"`},
 		{"load --bytes 70000", 2, "--bytes 70000"},
+		{"load --shapes --bytes 0", 2, "--shapes and --bytes 0"},
+		{"load --shapes --bytes 5000", 2, "--shapes and --bytes 5000"},
 		{"load --workers 0", 2, "--workers 0"},
 		{"load --rate -1", 2, "--rate -1"},
 		{"load --seconds -1", 2, "--seconds -1"},
@@ -100,10 +102,20 @@ func fits(t *testing.T, text string, columns, lines int) {
 func TestList(t *testing.T) {
 	_, stdout, _ := try(tcplab(t, "list"))
 	fits(t, stdout, 80, 1000)
-	for _, s := range lab.Scenarios() {
+	for _, s := range lab.Cases() {
 		if !strings.Contains(stdout, s.Name) || !strings.Contains(stdout, s.About) {
 			t.Errorf("%s is not listed", s.Name)
 		}
+	}
+}
+
+// TestListVerdicts: what is to be said of each, and by whom, within 80 columns.
+func TestListVerdicts(t *testing.T) {
+	_, stdout, _ := try(tcplab(t, "list", "--verdicts"))
+	fits(t, stdout, 80, 1000)
+	row := regexp.MustCompile(`accept-queue-full +│ client +│ syn-unanswered +│ on-the-way +│\n.* server +│ accept-queue-full +│ application`)
+	if !row.MatchString(stdout) {
+		t.Errorf("the full accept queue is missing:\n%s", stdout)
 	}
 }
 
@@ -207,7 +219,7 @@ func readUntil(t *testing.T, r io.Reader, words string) string {
 // TestLoad prints one line in the form that comparisons read.
 func TestLoad(t *testing.T) {
 	line := regexp.MustCompile(`^conns 300 conns/s \d+ us/conn \d+\.\d{3}\n$`)
-	for _, args := range []string{"", "-6", "--veth --close rst", "--workers 2 --rps --close server-fin"} {
+	for _, args := range []string{"", "-6", "--veth --close rst", "--veth --shapes", "--workers 2 --rps --close server-fin"} {
 		status, stdout, stderr := try(tcplab(t, append([]string{"load", "--conns", "300"}, strings.Fields(args)...)...))
 		if status != 0 || !line.MatchString(stdout) {
 			t.Errorf("load %s: status %d, %q, %q", args, status, stdout, stderr)

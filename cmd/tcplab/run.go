@@ -50,7 +50,7 @@ func runScenario(ctx context.Context, args []string, std stdio) error {
 
 func choose(name string) ([]lab.Scenario, error) {
 	if name == "all" {
-		return lab.Scenarios(), nil
+		return lab.Cases(), nil
 	}
 	s, err := lab.Find(name)
 	return []lab.Scenario{s}, err

@@ -17,15 +17,17 @@ var importLaw = map[string][]string{
 	"internal/filter":   {"tcp"},
 	"internal/kernel":   {"tcp", "filter"},
 	"internal/host":     {},
+	"internal/sockets":  {"tcp"},
 	"internal/capture":  {"tcp"},
 	"internal/record":   {"tcp"},
 	"internal/timeline": {"tcp"},
 	"internal/conn":     {"tcp"},
+	"internal/flight":   {"tcp", "conn"},
 	"internal/life":     {"tcp", "conn"},
 	"internal/render":   {"tcp", "conn", "life"},
 	"internal/lab":      {"tcp"},
 	"internal/bench":    {"lab", "tcp"},
-	"cmd/tcpstory":      {"tcp", "filter", "kernel", "host", "capture", "record", "timeline", "conn", "life", "render"},
+	"cmd/tcpstory":      {"tcp", "filter", "kernel", "host", "sockets", "capture", "record", "timeline", "conn", "flight", "life", "render"},
 	"cmd/tcplab":        {"lab", "bench", "tcp"},
 }
 

@@ -83,7 +83,12 @@ func runShown(t *testing.T, l *lab.Lab, bin, dir, command string) {
 	cmd := l.Host(lab.Client).Command(context.Background(), "sh", "-c", "exec "+shown)
 	cmd.Env, cmd.Dir = plainEnv(), dir
 	p := start(t, cmd)
-	traces := strings.Contains(command, "tcpstory") && !strings.Contains(command, "tcplab") &&
+	if strings.Contains(command, " now --watch ") {
+		p.awaits(`TCP sockets$`)
+		p.interrupt()
+		return
+	}
+	traces := strings.Contains(command, "tcpstory") && !strings.Contains(command, " now") && !strings.Contains(command, "tcplab") &&
 		!strings.Contains(command, " -r ") && !strings.Contains(command, " -c ") && !strings.HasSuffix(command, " doctor")
 	if !traces {
 		p.ends(0)

@@ -3,7 +3,9 @@ package main
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,24 +15,35 @@ import (
 	"tcpstory/internal/tcp"
 )
 
-var update = flag.Bool("update", false, "write the table of doc/SCENARIOS.md")
+var update = flag.Bool("update", false, "write the tables of doc/SCENARIOS.md")
 
 const scenariosDoc = "../../doc/SCENARIOS.md"
 
-// TestScenariosDoc holds the table of doc/SCENARIOS.md to the laboratory's data,
-// which TestStories holds against the kernel.
+// scenarioTables are what the laboratory writes into doc/SCENARIOS.md, between marks.
+var scenarioTables = []struct {
+	begin, end string
+	table      func() string
+}{
+	{"<!-- scenarios -->\n", "<!-- end scenarios -->", scenarioTable},
+	{"<!-- verdicts -->\n", "<!-- end verdicts -->", verdictTable},
+}
+
+// TestScenariosDoc holds the tables of doc/SCENARIOS.md to the laboratory's data,
+// which TestStories and the laboratory's own tests hold against the kernel.
 func TestScenariosDoc(t *testing.T) {
 	doc, err := os.ReadFile(scenariosDoc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	const begin, end = "<!-- scenarios -->\n", "<!-- end scenarios -->"
-	head, rest, ok := strings.Cut(string(doc), begin)
-	_, tail, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		t.Fatal("doc/SCENARIOS.md lacks the marks of its table")
+	want := string(doc)
+	for _, part := range scenarioTables {
+		head, rest, ok := strings.Cut(want, part.begin)
+		_, tail, ok2 := strings.Cut(rest, part.end)
+		if !ok || !ok2 {
+			t.Fatalf("doc/SCENARIOS.md lacks the marks %s", part.begin)
+		}
+		want = head + part.begin + part.table() + part.end + tail
 	}
-	want := head + begin + scenarioTable() + end + tail
 	if *update {
 		if err := os.WriteFile(scenariosDoc, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
@@ -51,6 +64,41 @@ func scenarioTable() string {
 			packetsCell(s), factsCell(s))
 	}
 	return b.String()
+}
+
+// verdictTable is what is to be said of every scenario, by who looks.
+func verdictTable() string {
+	var b strings.Builder
+	b.WriteString("| scenario | what happens | the client's host sees | the server's host sees | both see |\n|---|---|---|---|---|\n")
+	for _, s := range lab.Cases() {
+		held := ""
+		if s.Verdicts.Held {
+			held = ", while it lasts"
+		}
+		fmt.Fprintf(&b, "| `%s` %d | %s%s |", s.Name, s.Port, s.About, held)
+		for _, from := range lab.Vantages {
+			fmt.Fprintf(&b, " %s |", verdictCell(s.Verdicts.At(from)))
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// verdictCell names rules and places, the root cause first; what may be said, and
+// need not, in brackets.
+func verdictCell(list []lab.Verdict) string {
+	var cells []string
+	for _, v := range list {
+		cell := "`" + v.Rule + "` " + string(v.Place)
+		for _, what := range slices.Sorted(maps.Keys(v.Numbers)) {
+			cell += fmt.Sprintf(", %d %s", v.Numbers[what], what)
+		}
+		if v.May {
+			cell = "(" + cell + ")"
+		}
+		cells = append(cells, cell)
+	}
+	return strings.Join(cells, "; ")
 }
 
 func pathCell(p lab.Path, errno string) string {

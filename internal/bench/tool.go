@@ -33,6 +33,7 @@ const (
 	StoryPackets = "tcpstory-packets"
 	StoryRecord  = "tcpstory-record"
 	StoryLife    = "tcpstory-life"
+	StoryFlight  = "tcpstory-flight"
 	TCPStates    = "tcpstates"
 	TCPLife      = "tcplife"
 	DumpLines    = "tcpdump-l"
@@ -55,6 +56,7 @@ func allTools() []*Tool {
 		storyTool(StoryPackets, "--no-states"),
 		recordTool(),
 		lifeTool(),
+		flightTool(),
 		libbpfTool(TCPStates),
 		libbpfTool(TCPLife),
 		dumpTool(DumpLines, "-l", "-nn", "-i", "lo"),
@@ -80,6 +82,14 @@ func recordTool() *Tool {
 func lifeTool() *Tool {
 	t := storyTool(StoryLife, "life")
 	t.header = 1
+	return t
+}
+
+// flightTool is the flight recorder, to which nothing happens: what it tells is what
+// it has kept for a while.
+func flightTool() *Tool {
+	t := storyTool(StoryFlight, "record", "--ring", "64m", "-w", "/dev/shm/tcpstory-bench", "--keep-files", "1", "-s", "128")
+	t.binary, t.account = true, accountRecord
 	return t
 }
 

@@ -31,6 +31,12 @@ var closing = []Scenario{
 	{
 		Name: "fin-wait1", Port: 7706, act: finWait1,
 		About: "the client's firewall drops the server's FIN",
+		Verdicts: Verdicts{
+			Client: perhaps("dropped-locally", AfterTheWire),
+			Server: said("fin-wait1-unanswered", OnTheWay),
+			Both:   said("fin-wait1-unanswered", AfterTheWire),
+			Held:   true,
+		},
 		Story: Story{
 			Client: clientOpens.then(closesLast...), Server: serverOpens.then(closesFirst...), Listener: true,
 			Standing: Standing{Client: tcp.Established, Server: tcp.FinWait1},
@@ -44,6 +50,12 @@ var closing = []Scenario{
 	{
 		Name: "fin-wait2", Port: 7707, act: finWait2,
 		About: "the server closes, the client does not",
+		Verdicts: Verdicts{
+			Client: said("close-wait-leak", InApplication),
+			Server: said("fin-wait2-stuck", InApplication),
+			Both:   then(said("close-wait-leak", InApplication), perhaps("fin-wait2-stuck", InApplication)),
+			Held:   true,
+		},
 		Story: Story{
 			Client: clientOpens.then(closesLast...), Server: serverOpens.then(closesFirst...), Listener: true,
 			Standing: Standing{Client: tcp.CloseWait, Server: tcp.FinWait2},
@@ -52,7 +64,8 @@ var closing = []Scenario{
 	},
 	{
 		Name: "last-ack", Port: 7708, act: lastAck,
-		About: "the last ACK of a close is dropped",
+		About:    "the last ACK of a close is dropped",
+		Verdicts: atClient(said("last-ack-unanswered", AfterTheWire)).held(),
 		Story: Story{
 			Client: clientOpens.then(closesLast...), Server: serverOpens.then(closesFirst...), Listener: true,
 			Standing: Standing{Client: tcp.LastAck, Server: tcp.TimeWait},

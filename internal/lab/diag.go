@@ -23,6 +23,7 @@ type Socket struct {
 	Retrans uint8         // unacknowledged time-outs, or probes
 	Expires time.Duration // of the socket's timer; 0 none
 	Unread  uint32        // bytes that the application has not read; of a listener, connections not accepted
+	Unacked uint32        // bytes that were written and are not acknowledged; of a listener, its queue's length
 	id      [48]byte      // struct inet_diag_sockid
 }
 
@@ -100,6 +101,7 @@ func parseSocket(b []byte) Socket {
 		Retrans: b[3],
 		Expires: time.Duration(binary.NativeEndian.Uint32(b[52:])) * time.Millisecond,
 		Unread:  binary.NativeEndian.Uint32(b[56:]),
+		Unacked: binary.NativeEndian.Uint32(b[60:]),
 		id:      [48]byte(b[4:52]),
 	}
 	s.Flow.Local = diagAddr(b[0], b[8:24], binary.BigEndian.Uint16(b[4:]))

@@ -55,6 +55,8 @@ type Rule struct {
 	ToPort   uint16
 	Flags    tcp.Flags // all of these set
 	Data     bool      // carries data, some 100 bytes at least
+	Longer   uint32    // more than so many bytes, IP header included
+	Unknown  bool      // of no connection that this host's connection tracking knows
 	First    uint32    // only the first so many packets that match the rest
 	To       netip.Addr
 	Action   Action

@@ -10,7 +10,8 @@ import (
 var refusing = []Scenario{
 	{
 		Name: "local-output-drop", Port: 7719, act: localOutputDrop,
-		About: "the client's own firewall drops its SYN",
+		About:    "the client's own firewall drops its SYN",
+		Verdicts: atClient(said("syn-blocked-locally", BeforeTheWire)),
 		Story: Story{
 			Client: Path{tcp.Close, tcp.SynSent, tcp.Close}, Listener: true,
 			Standing:    Standing{Client: tcp.SynSent},
@@ -23,13 +24,15 @@ var refusing = []Scenario{
 	},
 	{
 		Name: "icmp-unreachable", Port: 7720, act: rejected(RejectHostUnreachable),
-		About: "a firewall answers ICMP host unreachable",
-		Story: icmpStory(unix.EHOSTUNREACH, unix.EHOSTUNREACH),
+		About:    "a firewall answers ICMP host unreachable",
+		Verdicts: rejectedHere("unreachable"),
+		Story:    icmpStory(unix.EHOSTUNREACH, unix.EHOSTUNREACH),
 	},
 	{
 		Name: "icmp-prohibited", Port: 7721, act: rejected(RejectProhibited),
-		About: "a firewall answers ICMP prohibited",
-		Story: icmpStory(unix.EHOSTUNREACH, unix.EACCES),
+		About:    "a firewall answers ICMP prohibited",
+		Verdicts: rejectedHere("prohibited"),
+		Story:    icmpStory(unix.EHOSTUNREACH, unix.EACCES),
 	},
 }
 
@@ -41,6 +44,15 @@ func icmpStory(errno4, errno6 unix.Errno) Story {
 		Packets:     ">S <icmp (>S <icmp)?",
 		ClientErrno: errno4, ClientErrno6: errno6,
 		Facts: []Fact{{Host: Server, Kind: tcp.KindDrop, Reason: "NETFILTER_DROP"}},
+	}
+}
+
+// rejectedHere: the client is told that, and who sees the server's host knows by whom.
+func rejectedHere(rule string) Verdicts {
+	return Verdicts{
+		Client: said(rule, OnTheWay),
+		Server: said("syn-dropped-locally", AfterTheWire),
+		Both:   then(said("syn-dropped-locally", AfterTheWire), perhaps(rule, OnTheWay)),
 	}
 }
 
@@ -58,7 +70,7 @@ func rejected(how Action) func(*run) {
 		r.breaks("the server's firewall rejects what comes to the port by an ICMP error", r.server,
 			Rule{Hook: Input, ToPort: r.scenario.Port, Action: how})
 		r.listen()
-		r.connect(Option{})
+		r.connect()
 		r.fails()
 		r.stand()
 	}

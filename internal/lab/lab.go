@@ -34,7 +34,8 @@ type Options struct {
 	// Tell, if set, is given one line of plain words for each step of a scenario.
 	Tell func(line string)
 	// Hold, if set, is called while a scenario's connection stands in the state
-	// that the scenario is about; the scenario goes on when it returns.
+	// that the scenario is about; the scenario goes on when it returns. Of two
+	// troubles, each may have its own moment.
 	Hold func(ctx context.Context, at Standing) error
 }
 

@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -73,11 +74,12 @@ func TestWrongTopology(t *testing.T) {
 // packets can be read.
 func TestCatalogue(t *testing.T) {
 	names, ports := map[string]bool{}, map[uint16]bool{}
-	for _, s := range Scenarios() {
+	for _, s := range Cases() {
 		if names[s.Name] || ports[s.Port] || s.About == "" || s.act == nil {
 			t.Errorf("scenario %s (port %d) is not complete and unique", s.Name, s.Port)
 		}
 		names[s.Name], ports[s.Port] = true, true
+		checkVerdicts(t, s)
 		for _, p := range []Packets{s.Story.Packets, s.Story.AtServer} {
 			if _, err := p.pattern(); err != nil {
 				t.Errorf("scenario %s: %v", s.Name, err)
@@ -86,6 +88,23 @@ func TestCatalogue(t *testing.T) {
 	}
 	if _, err := Find("no such"); err == nil {
 		t.Error("a scenario was found that there is not")
+	}
+}
+
+// checkVerdicts: each names a rule and one of the four places.
+func checkVerdicts(t *testing.T, s Scenario) {
+	t.Helper()
+	some := false
+	for _, from := range Vantages {
+		for _, v := range s.Verdicts.At(from) {
+			some = true
+			if v.Rule == "" || !slices.Contains(Places[:], v.Place) {
+				t.Errorf("scenario %s from the %s: verdict %q at %q", s.Name, from, v.Rule, v.Place)
+			}
+		}
+	}
+	if s.Verdicts.Held && !some {
+		t.Errorf("scenario %s is held, and nothing is to be said", s.Name)
 	}
 }
 

@@ -32,11 +32,16 @@ type LoadOptions struct {
 	Rate     int           // connections per second, of all workers; 0: as many as possible
 	Bytes    int           // each way
 	Close    CloseKind     // "" is CloseFIN
+	Shapes   []Shape       // healthy lives of many kinds, in turn; Close is not looked at then
 	Family   Family        // 0 is IPv4
 	Workers  int           // threads, each with a listener of its own; 0 is 1
 	Steer    bool          // receive packet steering over all CPUs, on every device concerned
 	// Server is the other end's host; nil: both ends are on the loopback device.
 	Server *Host
+	Port   uint16 // the listeners'; 0: one of the kernel's choice for each worker
+	// OneSource: all come from the client's own address, so that what is left in
+	// TIME_WAIT uses its ports up. Needs Server.
+	OneSource bool
 }
 
 // LoadResult is what a load did.
@@ -100,9 +105,17 @@ func (o LoadOptions) prepare(h *Host) (loadOrder, error) {
 	if o.Duration <= 0 && o.Conns == 0 {
 		return loadOrder{}, fmt.Errorf("run a load: give a duration or a number of connections")
 	}
+	for _, s := range o.Shapes {
+		if shapes[s] == nil {
+			return loadOrder{}, fmt.Errorf("run a load: there is no shape %q", s)
+		}
+	}
 	order := loadOrder{LoadOptions: o, Route: loopbackRoutes[o.Family]}
 	if o.Server != nil {
 		order.Route = h.loadRouteTo(o.Server, o.Family)
+		if o.OneSource {
+			order.Route = loadRoute{Server: o.Server.Addr(o.Family), Sources: prefixOf(h.Addr(o.Family)), local: true}
+		}
 		order.ServerPath = o.Server.Path()
 	}
 	order.Server = nil

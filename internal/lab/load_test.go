@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,70 @@ func checkLoad(t *testing.T, l *Lab, opt LoadOptions) {
 	resets := snmp(t, l.Host(Client), "Tcp", "OutRsts")
 	if opt.Close == CloseRST && resets < opt.Conns || opt.Close != CloseRST && resets != 0 {
 		t.Errorf("the kernel counts %d resets sent by the client's host", resets)
+	}
+}
+
+// TestLoadShapes: every life comes to its end, over both families, and the kernel
+// counts nothing that is not healthy.
+func TestLoadShapes(t *testing.T) {
+	const conns = 440
+	for _, f := range Families {
+		t.Run(f.String(), func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, Options{})
+			client, server := l.Host(Client), l.Host(Server)
+			res, err := Load(t.Context(), client, LoadOptions{
+				Conns: conns, Bytes: 200, Shapes: Shapes(), Family: f, Server: server, Workers: 2,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if opened := snmp(t, client, "Tcp", "ActiveOpens"); res.Conns != conns || opened != conns {
+				t.Errorf("%d connections were to be made: %d, the kernel counts %d", conns, res.Conns, opened)
+			}
+			for _, h := range []*Host{client, server} {
+				for _, c := range [][2]string{
+					{"Tcp", "OutRsts"}, {"Tcp", "EstabResets"}, {"Tcp", "RetransSegs"}, {"TcpExt", "TCPTimeouts"},
+					{"TcpExt", "TCPToZeroWindowAdv"}, {"TcpExt", "ListenOverflows"},
+				} {
+					if n := snmp(t, h, c[0], c[1]); n != 0 {
+						t.Errorf("%s %s is %d on the %s", c[0], c[1], n, h.Name())
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestBrowse: a real client and a real server make as many connections as they are to,
+// none of which is reset.
+func TestBrowse(t *testing.T) {
+	const pages = 50
+	for _, f := range Families {
+		t.Run(f.String(), func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, Options{})
+			client, server := l.Host(Client), l.Host(Server)
+			at := netip.AddrPortFrom(server.Addr(f), 8080)
+			web, err := l.StartNginx(t.Context(), server, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, apart := range []bool{true, false} {
+				if err := Browse(t.Context(), client, at, pages, apart); err != nil {
+					t.Error(err)
+				}
+			}
+			if n := snmp(t, client, "Tcp", "ActiveOpens"); n != pages+1 {
+				t.Errorf("%d connections, not %d and one", n, pages)
+			}
+			if n := snmp(t, client, "Tcp", "OutRsts") + snmp(t, server, "Tcp", "OutRsts"); n != 0 {
+				t.Errorf("%d resets", n)
+			}
+			if err := web.Stop(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -112,6 +112,7 @@ type worker struct {
 	made     uint64
 	interval time.Duration // between two connections; 0: none
 	buf      []byte
+	parking  parking // connections that do nothing for a while
 }
 
 func newWorker(o loadOrder, i int) (*worker, error) {
@@ -120,7 +121,7 @@ func newWorker(o loadOrder, i int) (*worker, error) {
 		w.interval = time.Second * time.Duration(o.Workers) / time.Duration(o.Rate)
 	}
 	listen := func() (err error) {
-		w.listener, w.server, err = listenAny(o.Route.Server)
+		w.listener, w.server, err = listenAt(netip.AddrPortFrom(o.Route.Server, o.Port))
 		return err
 	}
 	if o.ServerPath == "" {
@@ -144,13 +145,13 @@ func visitPath(path string, f func() error) error {
 	})
 }
 
-// listenAny listens on an address at a port of the kernel's choice.
-func listenAny(addr netip.Addr) (int, unix.Sockaddr, error) {
-	fd, err := plainSocket(addr)
+// listenAt listens on an address; port 0 is one of the kernel's choice.
+func listenAt(addr netip.AddrPort) (int, unix.Sockaddr, error) {
+	fd, err := plainSocket(addr.Addr())
 	if err != nil {
 		return -1, nil, fmt.Errorf("make a listener: %w", err)
 	}
-	if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(addr, 0))); err != nil {
+	if err := unix.Bind(fd, sockaddr(addr)); err != nil {
 		return -1, nil, fmt.Errorf("bind a listener to %s: %w", addr, err)
 	}
 	if err := unix.Listen(fd, 128); err != nil {
@@ -182,7 +183,7 @@ func (w *worker) run(b *budget) error {
 			w.made++
 		}
 	}
-	return nil
+	return w.finish()
 }
 
 // awaitTurn waits until the worker's next connection is due.
@@ -208,10 +209,21 @@ func (w *worker) connection() error {
 	if err != nil {
 		return fmt.Errorf("accept: %w", err)
 	}
+	if n := len(w.order.Shapes); n > 0 {
+		return w.shaped(pair{c, s}, w.order.Shapes[w.made%uint64(n)])
+	}
 	if err := w.exchange(c, s); err != nil {
 		return fmt.Errorf("exchange: %w", err)
 	}
 	return w.close(c, s)
+}
+
+// shaped begins the life of a connection, and goes on with others.
+func (w *worker) shaped(p pair, s Shape) error {
+	if err := w.live(parked{pair: p, left: shapes[s]}); err != nil {
+		return fmt.Errorf("%s: %w", s, err)
+	}
+	return w.resume(time.Now())
 }
 
 // bind takes the next source address and leaves the port to connect.
@@ -239,12 +251,16 @@ func pass(from, to int, buf []byte) error {
 	if n, err := unix.Write(from, buf); err != nil || n != len(buf) {
 		return fmt.Errorf("write: %d of %d bytes: %w", n, len(buf), err)
 	}
-	for left := buf; len(left) > 0; {
-		n, err := unix.Read(to, left)
+	return readFull(to, buf)
+}
+
+func readFull(fd int, buf []byte) error {
+	for len(buf) > 0 {
+		n, err := unix.Read(fd, buf)
 		if err != nil || n == 0 {
 			return fmt.Errorf("read: %d bytes: %w", n, err)
 		}
-		left = left[n:]
+		buf = buf[n:]
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 // source address, so that sockets in TIME_WAIT do not use the ports up.
 type loadRoute struct {
 	Server  netip.Addr
-	Sources netip.Prefix // 2^16 addresses, or more, from the first on
+	Sources netip.Prefix // 2^16 addresses, or more, from the first on; or only one
 	local   bool         // Sources is the client's without further ado
 }
 
@@ -34,6 +34,9 @@ func (h *Host) loadRouteTo(server *Host, f Family) loadRoute {
 
 // source is the n-th source address, modulo 2^16.
 func (r loadRoute) source(n uint64) netip.Addr {
+	if r.Sources.IsSingleIP() {
+		return r.Sources.Addr()
+	}
 	b := r.Sources.Addr().AsSlice()
 	binary.BigEndian.PutUint16(b[len(b)-2:], uint16(n))
 	a, _ := netip.AddrFromSlice(b)

@@ -2,8 +2,10 @@ package lab
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,9 +42,13 @@ const httpRequest = "GET / HTTP/1.1\r\nHost: server\r\n\r\n"
 // keepaliveTimeout has a real nginx close an idle connection.
 func keepaliveTimeout(r *run) {
 	r.tell("the server runs nginx with keepalive_timeout 1s")
-	stop := r.startNginx()
-	defer stop()
-	r.connect(Option{})
+	var web *Nginx
+	r.try(func() (err error) { web, err = r.lab.StartNginx(r.ctx, r.server, r.accepting()); return })
+	if r.err != nil {
+		return
+	}
+	defer func() { r.err = errors.Join(r.err, web.Stop()) }()
+	r.connect()
 	r.try(func() error { return r.clientPeer.Outcome(r.ctx, conn) })
 	r.tell("the client asks: GET /")
 	r.try(func() error { return r.clientPeer.SendText(r.ctx, conn, httpRequest) })
@@ -52,53 +58,86 @@ func keepaliveTimeout(r *run) {
 	r.end()
 }
 
-// startNginx returns when nginx listens. What it returns ends it.
-func (r *run) startNginx() (stop func()) {
-	var dir string
-	r.try(func() (err error) { dir, err = r.lab.tempDir(); return })
-	r.try(func() error {
-		conf := fmt.Sprintf(nginxConf, r.accepting())
-		return os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o644)
-	})
-	var stderr bytes.Buffer
-	cmd := exec.Command("nginx", "-p", dir, "-c", "nginx.conf")
-	cmd.Stderr = &stderr
-	r.try(func() error {
-		if err := r.server.ns.within(cmd.Start); err != nil {
-			return fmt.Errorf("start nginx (Debian's nginx-light): %w", err)
-		}
-		return nil
-	})
-	if r.err != nil {
-		return func() {}
-	}
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
-	r.poll("nginx to listen", func() (bool, error) {
-		select {
-		case err := <-exited:
-			exited <- err
-			return false, fmt.Errorf("nginx ended: %w: %s", err, bytes.TrimSpace(stderr.Bytes()))
-		default:
-			return r.listens(r.server)
-		}
-	})
-	return func() { r.stopNginx(cmd, exited, dir) }
+// Nginx is a real web server on a host (Debian's nginx-light). It answers "hello"
+// to everything, and closes a connection that has been idle for a second.
+type Nginx struct {
+	cmd    *exec.Cmd
+	exited chan error
+	dir    string
+	stderr bytes.Buffer
 }
 
-func (r *run) stopNginx(cmd *exec.Cmd, exited <-chan error, dir string) {
-	err := cmd.Process.Signal(unix.SIGTERM)
-	if wait := <-exited; wait != nil {
+// StartNginx starts one, and returns when it listens on the address.
+func (l *Lab) StartNginx(ctx context.Context, h *Host, at netip.AddrPort) (*Nginx, error) {
+	dir, err := l.tempDir()
+	if err != nil {
+		return nil, err
+	}
+	conf := fmt.Sprintf(nginxConf, at)
+	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o644); err != nil {
+		return nil, fmt.Errorf("configure nginx: %w", err)
+	}
+	n := &Nginx{cmd: exec.Command("nginx", "-p", dir, "-c", "nginx.conf"), exited: make(chan error, 1), dir: dir}
+	n.cmd.Stderr = &n.stderr
+	if err := h.ns.within(n.cmd.Start); err != nil {
+		return nil, fmt.Errorf("start nginx (Debian's nginx-light): %w", err)
+	}
+	go func() { n.exited <- n.cmd.Wait() }()
+	if err := awaitKernel(ctx, "nginx to listen", func() (bool, error) { return n.listens(h, at) }); err != nil {
+		return nil, errors.Join(err, n.Stop())
+	}
+	return n, nil
+}
+
+func (n *Nginx) listens(h *Host, at netip.AddrPort) (bool, error) {
+	select {
+	case err := <-n.exited:
+		n.exited <- err
+		return false, fmt.Errorf("nginx ended: %w: %s", err, bytes.TrimSpace(n.stderr.Bytes()))
+	default:
+		return h.listens(at)
+	}
+}
+
+// Stop ends the server and removes what it has written.
+func (n *Nginx) Stop() error {
+	err := n.cmd.Process.Signal(unix.SIGTERM)
+	if errors.Is(err, os.ErrProcessDone) {
+		err = nil
+	}
+	if wait := <-n.exited; wait != nil {
 		err = errors.Join(err, fmt.Errorf("end nginx: %w", wait))
 	}
-	r.err = errors.Join(r.err, err, os.RemoveAll(dir))
+	return errors.Join(err, os.RemoveAll(n.dir))
 }
 
-// listens reports whether somebody on the host listens on the story's port.
-func (r *run) listens(h *Host) (bool, error) {
-	socks, err := h.Sockets(r.family)
+// Browse has a real client on a host (curl) fetch pages from a web server, all on one
+// connection or each on one of its own, and returns when it has.
+func Browse(ctx context.Context, h *Host, at netip.AddrPort, pages int, apart bool) error {
+	url := "http://" + at.String() + "/"
+	args := []string{"-sSg"} // -g: brackets hold an address, no range
+	if apart {
+		args = append(args, "-H", "Connection: close")
+	}
+	for range pages {
+		args = append(args, "-o", "/dev/null", url)
+	}
+	out, err := h.Command(ctx, "curl", args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("fetch %s: %w: %s", url, err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// listens reports whether somebody on the host listens on an address.
+func (h *Host) listens(at netip.AddrPort) (bool, error) {
+	f := IPv4
+	if at.Addr().Is6() {
+		f = IPv6
+	}
+	socks, err := h.Sockets(f)
 	for _, s := range socks {
-		if s.State == tcp.Listen && s.Flow.Local.Port() == r.scenario.Port {
+		if s.State == tcp.Listen && s.Flow.Local == at {
 			return true, nil
 		}
 	}

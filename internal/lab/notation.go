@@ -18,6 +18,13 @@ import (
 //	>F. <. (>F. (<.)?)+     a FIN retransmitted at least once, some of them answered
 type Packets string
 
+// nothing is no packet at all, where there might be some; talked is a handshake, a
+// request and an answer.
+const (
+	nothing Packets = "()"
+	talked  Packets = ">S <S. >. >P. <. <P. >."
+)
+
 // word is one packet in the notation.
 var word = regexp.MustCompile(`[<>](?:icmp|none|[FSRPUEWe.]+)`)
 

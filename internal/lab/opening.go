@@ -24,6 +24,11 @@ var opening = []Scenario{
 	{
 		Name: "syn-sent", Port: 7702, act: synSent,
 		About: "the server's firewall drops the SYN",
+		Verdicts: Verdicts{
+			Client: counted("syn-unanswered", OnTheWay, "syns", 2),
+			Server: said("syn-dropped-locally", AfterTheWire),
+			Both:   said("syn-dropped-locally", AfterTheWire),
+		},
 		Story: Story{
 			Client: Path{tcp.Close, tcp.SynSent, tcp.Close}, Listener: true,
 			Standing:    Standing{Client: tcp.SynSent},
@@ -39,6 +44,11 @@ var opening = []Scenario{
 	{
 		Name: "syn-recv", Port: 7703, act: synRecv,
 		About: "the client's firewall drops the SYN-ACK",
+		Verdicts: Verdicts{
+			Client: said("synack-dropped-locally", AfterTheWire),
+			Server: said("synack-unanswered", OnTheWay),
+			Both:   said("synack-dropped-locally", AfterTheWire),
+		},
 		Story: Story{
 			Client: Path{tcp.Close, tcp.SynSent, tcp.Close}, Listener: true,
 			Standing:    Standing{Client: tcp.SynSent, Server: tcp.SynRecv},

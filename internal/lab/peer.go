@@ -87,19 +87,34 @@ func (p *Peer) do(ctx context.Context, r request) (reply, error) {
 	return rep, nil
 }
 
+// backlog is the queue of an ordinary listener, connections.
+const backlog = 16
+
 // Listen makes a listening socket.
 func (p *Peer) Listen(ctx context.Context, sock string, addr netip.AddrPort) error {
-	_, err := p.do(ctx, request{Op: "listen", Sock: sock, Addr: addr})
+	return p.ListenFor(ctx, sock, addr, backlog)
+}
+
+// ListenFor makes one whose queue takes so many connections and one more; what it
+// accepts inherits the options.
+func (p *Peer) ListenFor(ctx context.Context, sock string, addr netip.AddrPort, queue int, opts ...Option) error {
+	_, err := p.do(ctx, request{Op: "listen", Sock: sock, Addr: addr, Count: queue, Options: opts})
 	return err
 }
 
 // Option is a socket option of type int.
 type Option struct{ Level, Name, Value int }
 
-// Connect starts to connect, with an option set first unless it is zero, and
+// Connect starts to connect, with options set first unless they are zero, and
 // returns the local address without waiting for the outcome.
-func (p *Peer) Connect(ctx context.Context, sock string, to netip.AddrPort, opt Option) (netip.AddrPort, error) {
-	r, err := p.do(ctx, request{Op: "connect", Sock: sock, Addr: to, Level: opt.Level, Option: opt.Name, Value: opt.Value})
+func (p *Peer) Connect(ctx context.Context, sock string, to netip.AddrPort, opts ...Option) (netip.AddrPort, error) {
+	r, err := p.do(ctx, request{Op: "connect", Sock: sock, Addr: to, Options: opts})
+	return r.Local, err
+}
+
+// ConnectFrom does so from a local address; port 0 leaves the port to the kernel.
+func (p *Peer) ConnectFrom(ctx context.Context, sock string, from, to netip.AddrPort, opts ...Option) (netip.AddrPort, error) {
+	r, err := p.do(ctx, request{Op: "connect", Sock: sock, From: from, Addr: to, Options: opts})
 	return r.Local, err
 }
 
@@ -125,6 +140,13 @@ func (p *Peer) SetOption(ctx context.Context, sock string, opt Option) error {
 func (p *Peer) Send(ctx context.Context, sock string, pieces, size int) error {
 	_, err := p.do(ctx, request{Op: "send", Sock: sock, Count: pieces, Size: size})
 	return err
+}
+
+// Fill writes pieces of size bytes until the socket takes no more, and returns
+// how many bytes it took.
+func (p *Peer) Fill(ctx context.Context, sock string, size int) (int, error) {
+	r, err := p.do(ctx, request{Op: "fill", Sock: sock, Size: size})
+	return r.Count, err
 }
 
 // SendText writes a text by one system call.
@@ -158,6 +180,13 @@ func (p *Peer) CloseSocket(ctx context.Context, sock string) error {
 // Abort closes with SO_LINGER 0: by a RST.
 func (p *Peer) Abort(ctx context.Context, sock string) error {
 	_, err := p.do(ctx, request{Op: "abort", Sock: sock})
+	return err
+}
+
+// Vanish takes the socket away without a word to the other end, as when a host
+// loses its power.
+func (p *Peer) Vanish(ctx context.Context, sock string) error {
+	_, err := p.do(ctx, request{Op: "vanish", Sock: sock})
 	return err
 }
 

@@ -28,6 +28,8 @@ var peerOps = map[string]func(peerSockets, request) (reply, error){
 	"shutdown": peerSockets.shutdown,
 	"close":    peerSockets.close,
 	"abort":    peerSockets.abort,
+	"fill":     peerSockets.fill,
+	"vanish":   peerSockets.vanish,
 	"number":   peerSockets.number,
 	"take":     peerSockets.take,
 }
@@ -92,20 +94,26 @@ func (p peerSockets) listen(r request) (reply, error) {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 		return reply{}, err
 	}
+	if err := setAll(fd, r.Options); err != nil {
+		return reply{}, err
+	}
 	if err := unix.Bind(fd, sockaddr(r.Addr)); err != nil {
 		return reply{}, err
 	}
-	return reply{}, unix.Listen(fd, 16)
+	return reply{}, unix.Listen(fd, r.Count)
 }
 
-// connect starts to connect, with one socket option set before if one is asked for.
+// connect starts to connect, with socket options set before.
 func (p peerSockets) connect(r request) (reply, error) {
 	fd, err := p.open(r.Sock, r.Addr)
 	if err != nil {
 		return reply{}, err
 	}
-	if r.Option != 0 {
-		if err := unix.SetsockoptInt(fd, r.Level, r.Option, r.Value); err != nil {
+	if err := setAll(fd, r.Options); err != nil {
+		return reply{}, err
+	}
+	if r.From.IsValid() {
+		if err := unix.Bind(fd, sockaddr(r.From)); err != nil {
 			return reply{}, err
 		}
 	}
@@ -113,6 +121,19 @@ func (p peerSockets) connect(r request) (reply, error) {
 		return reply{}, err
 	}
 	return localAddr(fd)
+}
+
+// setAll sets options, but for those that are zero.
+func setAll(fd int, opts []Option) error {
+	for _, o := range opts {
+		if o == (Option{}) {
+			continue
+		}
+		if err := unix.SetsockoptInt(fd, o.Level, o.Name, o.Value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // outcome waits until connect has ended, and says how.
@@ -155,6 +176,22 @@ func (p peerSockets) send(r request) (reply, error) {
 	return rep, nil
 }
 
+// fill writes until the socket's buffer is full.
+func (p peerSockets) fill(r request) (reply, error) {
+	piece := make([]byte, r.Size)
+	var rep reply
+	for {
+		n, err := unix.Write(p[r.Sock], piece)
+		if err == unix.EAGAIN {
+			return rep, nil
+		}
+		if err != nil {
+			return rep, err
+		}
+		rep.Count += n
+	}
+}
+
 // receive reads until Count bytes are there, the end, or an error.
 func (p peerSockets) receive(r request) (reply, error) {
 	var rep reply
@@ -193,6 +230,14 @@ func (p peerSockets) close(r request) (reply, error) {
 func (p peerSockets) abort(r request) (reply, error) {
 	linger := unix.Linger{Onoff: 1}
 	if err := unix.SetsockoptLinger(p[r.Sock], unix.SOL_SOCKET, unix.SO_LINGER, &linger); err != nil {
+		return reply{}, err
+	}
+	return p.close(r)
+}
+
+// vanish closes a socket under repair (TCP_REPAIR), of which the other end is not told.
+func (p peerSockets) vanish(r request) (reply, error) {
+	if err := unix.SetsockoptInt(p[r.Sock], unix.IPPROTO_TCP, unix.TCP_REPAIR, 1); err != nil {
 		return reply{}, err
 	}
 	return p.close(r)

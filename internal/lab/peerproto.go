@@ -13,7 +13,9 @@ type request struct {
 	Sock    string         // the socket's name
 	As      string         // accept: the new socket's name
 	Addr    netip.AddrPort // listen, connect
-	Count   int            // send: pieces; receive: bytes at least
+	From    netip.AddrPort // connect: the local address, if it is set
+	Options []Option       // listen, connect: set first
+	Count   int            // send: pieces; receive: bytes at least; listen: the queue's length
 	Size    int            // send: bytes of a piece of zeros
 	Text    string         // send: the piece itself
 	Level   int            // option

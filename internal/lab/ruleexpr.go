@@ -43,6 +43,7 @@ func (r Rule) exprs() []expr.Any {
 		e = append(e, matchFlags(r.Flags)...)
 	}
 	e = append(e, r.sizeExprs()...)
+	e = append(e, r.trackExprs()...)
 	e = append(e, r.destExprs()...)
 	if r.First != 0 {
 		e = append(e, firstOf(r.First)...)
@@ -78,14 +79,32 @@ func matchFlags(f tcp.Flags) []expr.Any {
 }
 
 func (r Rule) sizeExprs() []expr.Any {
-	if !r.Data {
+	size := r.Longer + 1
+	switch {
+	case r.Data:
+		size = max(size, withData)
+	case r.Longer == 0:
 		return nil
 	}
-	least := binary.BigEndian.AppendUint32(nil, withData)
+	least := binary.BigEndian.AppendUint32(nil, size)
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyLEN, Register: 1},
 		&expr.Byteorder{SourceRegister: 1, DestRegister: 1, Op: expr.ByteorderHton, Len: 4, Size: 4},
 		&expr.Cmp{Op: expr.CmpOpGte, Register: 1, Data: least},
+	}
+}
+
+// trackExprs compares connection tracking's state with "invalid": it is told of no
+// connection's beginning here, and takes up none in the middle (nf_conntrack_tcp_loose).
+func (r Rule) trackExprs() []expr.Any {
+	if !r.Unknown {
+		return nil
+	}
+	invalid := binary.NativeEndian.AppendUint32(nil, expr.CtStateBitINVALID)
+	return []expr.Any{
+		&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: invalid, Xor: make([]byte, 4)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
 	}
 }
 

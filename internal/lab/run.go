@@ -29,7 +29,9 @@ type run struct {
 	client, server *Host
 	clientPeer     *Peer
 	serverPeer     *Peer
+	crowd          []*Peer        // others, who come between
 	local          netip.AddrPort // the client's socket
+	absent         netip.Addr     // where the client connects to instead, which nobody has
 	faults         []*Fault
 	undo           []func() error // what the run changed on the hosts
 	listening      bool           // the server's peer has a listener
@@ -57,7 +59,7 @@ func (r *run) startPeers() {
 
 func (r *run) stopPeers() error {
 	var errs []error
-	for _, p := range []*Peer{r.clientPeer, r.serverPeer} {
+	for _, p := range append([]*Peer{r.clientPeer, r.serverPeer}, r.crowd...) {
 		if p != nil {
 			errs = append(errs, p.Close())
 		}
@@ -74,6 +76,9 @@ func (r *run) stopPeers() error {
 // target is the address that the client connects to.
 func (r *run) target() netip.AddrPort {
 	addr := r.server.Addr(r.family)
+	if r.absent.IsValid() {
+		addr = r.absent
+	}
 	if r.scenario.Story.Translated {
 		addr = Virtual4
 		if r.family == IPv6 {
@@ -95,10 +100,10 @@ func (r *run) listen() {
 }
 
 // connect starts connecting and does not wait for the outcome.
-func (r *run) connect(opt Option) {
+func (r *run) connect(opts ...Option) {
 	r.tell("the client connects to %s", r.target())
 	r.try(func() (err error) {
-		r.local, err = r.clientPeer.Connect(r.ctx, conn, r.target(), opt)
+		r.local, err = r.clientPeer.Connect(r.ctx, conn, r.target(), opts...)
 		return err
 	})
 }
@@ -113,7 +118,7 @@ func (r *run) connected() {
 // establish is listen, connect, connected.
 func (r *run) establish() {
 	r.listen()
-	r.connect(Option{})
+	r.connect()
 	r.connected()
 }
 
@@ -243,7 +248,8 @@ func (r *run) isEnd(h *Host, s Socket) bool {
 	if h == r.client {
 		return s.Flow.Local == r.local
 	}
-	return s.State != tcp.Listen && s.Flow.Local.Port() == r.scenario.Port
+	known := r.scenario.Story.Translated || s.Flow.Remote == r.local
+	return s.State != tcp.Listen && s.Flow.Local.Port() == r.scenario.Port && known
 }
 
 // await waits until one end is in a state.
@@ -266,6 +272,11 @@ func (r *run) stand() {
 	r.await(r.client, at.Client)
 	r.await(r.server, at.Server)
 	r.tell("now: client %s, server %s", stateWord(at.Client), stateWord(at.Server))
+	r.hold(at)
+}
+
+// hold lets the state stand as long as the caller wants.
+func (r *run) hold(at Standing) {
 	if r.lab.opt.Hold != nil {
 		r.try(func() error { return r.lab.opt.Hold(r.ctx, at) })
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Scenario is a story that a lab can act out.
@@ -13,25 +14,36 @@ type Scenario struct {
 	Port     uint16 // the server's: what a pcap filter can pick, different in every scenario
 	Topology Topology
 	Story    Story
+	Verdicts Verdicts
+	// Proof is what the kernel's counters show when the trouble has really happened.
+	Proof []Count
 
 	act func(*run)
 }
 
-// groups are the scenarios in the order of the list.
-var groups = [...][]Scenario{opening, closing, dying, losing, refusing, translating}
-
-// Scenarios returns every scenario, those of the tutorial first.
-func Scenarios() []Scenario {
-	var all []Scenario
-	for _, g := range groups {
-		all = append(all, g...)
-	}
-	return all
+// Count is a counter of a host's network stack, as nstat names it, and what it
+// counts at least, from the beginning of the host to the scenario's end.
+type Count struct {
+	Host, Group, Name string
+	Least             uint64
 }
+
+// stories are the scenarios whose every packet is told, in the order of the list;
+// cases those that are there for their verdict.
+var (
+	stories = [...][]Scenario{opening, closing, dying, losing, refusing, translating}
+	cases   = [...][]Scenario{unanswered, queueing, lossy, stalling, breaking, lasting, twofold, healthy}
+)
+
+// Scenarios returns those that are told packet by packet, of the tutorial first.
+func Scenarios() []Scenario { return slices.Concat(stories[:]...) }
+
+// Cases returns every scenario: each has its verdicts, or rightly none.
+func Cases() []Scenario { return append(Scenarios(), slices.Concat(cases[:]...)...) }
 
 // Find returns the scenario of that name.
 func Find(name string) (Scenario, error) {
-	for _, s := range Scenarios() {
+	for _, s := range Cases() {
 		if s.Name == name {
 			return s, nil
 		}

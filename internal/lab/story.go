@@ -88,3 +88,9 @@ var (
 func (p Path) then(more ...tcp.State) Path {
 	return append(append(Path(nil), p...), more...)
 }
+
+// wire is the story with what is on the wire at the client's device, and at the server's.
+func (s Story) wire(client, server Packets) Story {
+	s.Packets, s.AtServer = client, server
+	return s
+}

@@ -311,3 +311,6 @@ func finishAlone(l *Lab) error {
 	})
 	return h.defaultTo(nobody4, nobody6)
 }
+
+// prefixOf is the prefix of one address.
+func prefixOf(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }

@@ -10,7 +10,8 @@ import (
 var dying = []Scenario{
 	{
 		Name: "refused", Port: 7712, act: refused,
-		About: "nobody listens: a RST answers the SYN",
+		About:    "nobody listens: a RST answers the SYN",
+		Verdicts: everywhere(said("refused", InApplication)),
 		Story: Story{
 			Client:      Path{tcp.Close, tcp.SynSent, tcp.Close},
 			Packets:     ">S <R.",
@@ -25,6 +26,11 @@ var dying = []Scenario{
 	{
 		Name: "abort", Port: 7713, act: abort,
 		About: "the client aborts by a RST (SO_LINGER 0)",
+		Verdicts: Verdicts{
+			Client: said("rst-linger", InApplication),
+			Server: said("rst-by-peer", InApplication),
+			Both:   said("rst-linger", InApplication),
+		},
 		Story: Story{
 			Client: clientOpens.then(tcp.Close), Server: serverOpens.then(tcp.Close), Listener: true,
 			Standing:    Standing{Client: tcp.Established, Server: tcp.Established},
@@ -40,6 +46,11 @@ var dying = []Scenario{
 	{
 		Name: "reset-unread", Port: 7714, act: resetUnread,
 		About: "closing with unread data: a RST, not a FIN",
+		Verdicts: Verdicts{
+			Client: said("rst-by-peer", InApplication),
+			Server: said("rst-unread-data", InApplication),
+			Both:   said("rst-unread-data", InApplication),
+		},
 		Story: Story{
 			Client: clientOpens.then(tcp.Close), Server: serverOpens.then(tcp.Close), Listener: true,
 			Standing:    Standing{Client: tcp.Established, Server: tcp.Established},
@@ -55,6 +66,12 @@ var dying = []Scenario{
 	{
 		Name: "keepalive-death", Port: 7715, act: keepaliveDeath,
 		About: "the peer is cut off: keepalive gives up",
+		Verdicts: Verdicts{
+			Client: then(said("keepalive-death", OnTheWay), perhaps("rst-no-socket", AfterTheWire)),
+			Server: then(perhaps("dropped-locally", AfterTheWire), perhaps("rst-by-peer", InApplication)),
+			Both: then(said("keepalive-death", AfterTheWire), perhaps("dropped-locally", AfterTheWire),
+				perhaps("rst-no-socket", AfterTheWire), perhaps("rst-by-peer", InApplication)),
+		},
 		Story: Story{
 			Client: clientOpens.then(tcp.Close), Server: serverOpens.then(tcp.FinWait1, tcp.Close), Listener: true,
 			Standing:    Standing{Server: tcp.Established},
@@ -75,6 +92,12 @@ var losing = []Scenario{
 	{
 		Name: "retransmit", Port: 7716, act: retransmit,
 		About: "a segment is lost twice: time-outs (RTO)",
+		Verdicts: Verdicts{
+			Client: counted("loss-timeouts", OnTheWay, "timeouts", 2),
+			Server: perhaps("dropped-locally", AfterTheWire),
+			Both: then(counted("loss-timeouts", AfterTheWire, "timeouts", 2),
+				perhaps("dropped-locally", AfterTheWire)),
+		},
 		Story: Story{
 			Client: clientOpens.then(closesFirst...), Server: serverOpens.then(closesLast...), Listener: true,
 			Standing: Standing{Client: tcp.Established, Server: tcp.Established},
@@ -85,6 +108,10 @@ var losing = []Scenario{
 	{
 		Name: "fast-retransmit", Port: 7717, act: fastRetransmit,
 		About: "one of many segments is lost: fast retransmit",
+		Verdicts: Verdicts{ // one loss is nothing, the firewall may be something
+			Server: perhaps("dropped-locally", AfterTheWire),
+			Both:   perhaps("dropped-locally", AfterTheWire),
+		},
 		Story: Story{
 			Client: clientOpens.then(closesFirst...), Server: serverOpens.then(closesLast...), Listener: true,
 			Standing: Standing{Client: tcp.Established, Server: tcp.Established},
@@ -96,6 +123,11 @@ var losing = []Scenario{
 	{
 		Name: "tail-loss", Port: 7718, act: tailLoss,
 		About: "the last segment is lost: tail loss probe (TLP)",
+		Verdicts: Verdicts{
+			Client: counted("tail-loss", OnTheWay, "probes", 1),
+			Server: perhaps("dropped-locally", AfterTheWire),
+			Both:   then(counted("tail-loss", AfterTheWire, "probes", 1), perhaps("dropped-locally", AfterTheWire)),
+		},
 		Story: Story{
 			Client: clientOpens.then(closesFirst...), Server: serverOpens.then(closesLast...), Listener: true,
 			Standing: Standing{Client: tcp.Established, Server: tcp.Established},
@@ -114,7 +146,7 @@ func lossFacts(again tcp.RetransmitKind) []Fact {
 
 func refused(r *run) {
 	r.tell("nobody listens on %s", r.accepting())
-	r.connect(Option{})
+	r.connect()
 	r.fails()
 	r.stand()
 }

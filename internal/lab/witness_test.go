@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -262,38 +261,11 @@ func eventually(t *testing.T, what string, ask func() bool) {
 // snmp reads a counter of a host's network stack, as nstat does.
 func snmp(t *testing.T, h *Host, group, name string) uint64 {
 	t.Helper()
-	var text []byte
-	err := h.Within(func() error {
-		for _, file := range []string{"snmp", "netstat"} {
-			b, err := os.ReadFile("/proc/thread-self/net/" + file)
-			if err != nil {
-				return err
-			}
-			text = append(text, b...)
-		}
-		return nil
-	})
+	n, err := h.Counter(group, name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	for line := range strings.Lines(string(text)) {
-		words := strings.Fields(line)
-		if words[0] != group+":" {
-			continue
-		}
-		if names == nil {
-			names = words
-			continue
-		}
-		var n uint64
-		if i := slices.Index(names, name); i > 0 {
-			fmt.Sscan(words[i], &n)
-			return n
-		}
-	}
-	t.Fatalf("the kernel has no counter %s %s", group, name)
-	return 0
+	return n
 }
 
 // hostCommand runs a tool outside the lab.

@@ -60,7 +60,7 @@ func (c *LifeCSV) Write(row LifeRow) error {
 			continue
 		}
 		c.scratch = f.text(c.scratch[:0], &row)
-		b = appendCSV(b, c.scratch)
+		b = appendLifeCSV(b, c.scratch)
 	}
 	return c.commit(append(b, '\n'))
 }
@@ -85,9 +85,9 @@ func (c *LifeCSV) Close() error {
 	return c.Writer.Close()
 }
 
-// appendCSV appends untrusted bytes as one value: printable ASCII, quoted where a
+// appendLifeCSV appends untrusted bytes as one value: printable ASCII, quoted where a
 // comma or a quote asks for it.
-func appendCSV(dst, text []byte) []byte {
+func appendLifeCSV(dst, text []byte) []byte {
 	quote := false
 	for _, ch := range text {
 		quote = quote || ch == ',' || ch == '"'
