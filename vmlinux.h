@@ -28,10 +28,17 @@ typedef _Bool bool;
 
 /* include/uapi/linux/bpf.h: bpf_helper_defs.h names these */
 enum bpf_map_type {
+	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
+};
+enum {
+	BPF_ANY = 0,
+	BPF_F_NO_PREALLOC = 1,
+	BPF_SK_STORAGE_GET_F_CREATE = 1,
 };
 enum {
 	BPF_RB_NO_WAKEUP = 1,
@@ -236,7 +243,19 @@ struct inet_connection_sock {
 	const struct tcp_ulp_ops *icsk_ulp_ops;
 	struct request_sock_queue icsk_accept_queue;
 	__u32 icsk_user_timeout; /* milliseconds */
+	struct {
+		__u32 lrcvtime;
+	} icsk_ack;
 	u32 icsk_rto_max; /* 6.15 */
+};
+
+struct minmax_sample {
+	u32 t;
+	u32 v;
+};
+
+struct minmax {
+	struct minmax_sample s[3];
 };
 
 struct tcp_sock {
@@ -249,6 +268,12 @@ struct tcp_sock {
 	__u32 segs_in;
 	__u32 total_retrans;
 	__u32 srtt_us;
+	__u64 bytes_sent;
+	__u64 bytes_retrans;
+	__u32 mss_cache;
+	__u32 snd_cwnd;
+	__u32 lsndtime;
+	struct minmax rtt_min;
 };
 
 struct request_sock {
@@ -257,6 +282,10 @@ struct request_sock {
 	__u8 num_timeout : 7;
 	struct timer_list rsk_timer;
 	u32 timeout; /* 5.17 */
+};
+
+struct tcp_request_sock {
+	u64 snt_synack;
 };
 
 struct tcp_skb_cb {

@@ -20,6 +20,7 @@ enum event_kind {
 	EV_OWNER,
 	EV_SOCKET,
 	EV_CONNECT_FAILED,
+	EV_LIFE = 16,
 };
 
 /* How the process of an event is known. Same numbers as tcp.Via. */
@@ -101,6 +102,38 @@ struct event {
 	__u32 srtt_us; /* smoothed round-trip time, us; 0 no sample */
 	__u32 backlog; /* listener: connections that wait to be accepted */
 	__u32 max_backlog;
+
+	/* EV_LIFE: see life.h. Times are CLOCK_MONOTONIC, ns; 0 unknown */
+	__u64 began;	   /* connect(), or the first SYN-ACK */
+	__u64 established;
+	__u64 shut;	   /* the first FIN, whoever's */
+	__u64 shut_too;	   /* and what came behind it: FIN_WAIT2, CLOSING, LAST_ACK */
+	__u64 first_read;  /* the process has bytes */
+	__u64 bytes_sent;  /* payload, what was sent again included */
+	__u64 bytes_retrans;
+	__u32 rtt_min; /* us; ~0 no sample */
+	__u32 mss;
+	__u32 cwnd;
+	__u32 idle; /* since the last data either way, jiffies */
+	__u32 unacked; /* written and not acknowledged, the FIN included */
+	__u32 life; /* enum life_flag */
+};
+
+enum life_flag {
+	LIFE_OUT = 1,	     /* connect() opened it */
+	LIFE_IN = 2,	     /* a SYN that came did */
+	LIFE_WAS_OPEN = 4,   /* it has been ESTABLISHED */
+	LIFE_OWN_FIN = 8,    /* the own FIN is in the stream */
+	LIFE_FIN_FIRST = 16, /* before the other end's */
+	LIFE_PEER_FIN = 32,  /* the other end's has been taken in, in its order */
+	LIFE_MINISOCK = 64, /* a timewait minisock goes on in the socket's place */
+	LIFE_HAD_FILE = 128, /* some process has had it as a file: accept() has given it out */
+	LIFE_OWNER_COMES = 256, /* it is a file still, and nobody is known to have acted: whoever closes it will be told */
+	LIFE_RESET_COMES = 512, /* if the reset was our own answer, it will be told */
+	LIFE_IS_OPEN = 1024, /* it goes on: what is told is how it stands */
+	LIFE_CHOSEN = 2048,  /* a process that was asked for has used it */
+	LIFE_GUESSED = 4096, /* began is when the handshake ended: its length is not known */
+	LIFE_HALF = 8192,   /* a request socket that was answered and never became a connection */
 };
 
 /* Sizes of a record that ends behind a part. */
@@ -108,6 +141,7 @@ struct event {
 #define EVENT_TUPLE __builtin_offsetof(struct event, pid)
 #define EVENT_NAME __builtin_offsetof(struct event, seq)
 #define EVENT_SEGMENT __builtin_offsetof(struct event, bytes_acked)
+#define EVENT_SOCKET __builtin_offsetof(struct event, began)
 #pragma clang diagnostic pop
 
 #endif

@@ -27,6 +27,8 @@
 #include "reset.h"
 #include "drop.h"
 #include "walk.h"
+#include "life.h"
+#include "lives.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -34,3 +36,4 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 const enum event_kind *kind_for_btf __attribute__((unused));
 const enum event_via *via_for_btf __attribute__((unused));
 const enum event_flag *flag_for_btf __attribute__((unused));
+const enum life_flag *life_flag_for_btf __attribute__((unused));

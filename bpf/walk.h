@@ -75,7 +75,7 @@ int walk_sockets(struct bpf_iter__tcp *ctx)
 	}
 	if (!by_process) /* else its holder decides */
 		choose_flow((struct sock *)c, e.netns);
-	bpf_seq_write(ctx->meta->seq, &e, sizeof(e));
+	bpf_seq_write(ctx->meta->seq, &e, EVENT_SOCKET);
 	return 0;
 }
 
@@ -170,7 +170,7 @@ int walk_files(struct bpf_iter__task_file *ctx)
 		holds(t, sk, &e);
 	else
 		choose_flow(sk, e.netns);
-	bpf_seq_write(ctx->meta->seq, &e, sizeof(e));
+	bpf_seq_write(ctx->meta->seq, &e, EVENT_SOCKET);
 	return 0;
 }
 

@@ -145,15 +145,15 @@ func churnClient(ctx context.Context, r route) {
 	}
 }
 
-// life is what was told of one socket.
-type life struct {
+// livedSocket is what was told of one socket.
+type livedSocket struct {
 	moves []fact
 	older []bool // of each event
 	first *fact
 }
 
-func lives(list []fact) map[uint64]*life {
-	all := map[uint64]*life{}
+func lives(list []fact) map[uint64]*livedSocket {
+	all := map[uint64]*livedSocket{}
 	for i := range list {
 		f := &list[i]
 		if f.Cookie == 0 {
@@ -161,7 +161,7 @@ func lives(list []fact) map[uint64]*life {
 		}
 		l := all[f.Cookie]
 		if l == nil {
-			l = &life{first: f}
+			l = &livedSocket{first: f}
 			all[f.Cookie] = l
 		}
 		l.older = append(l.older, f.Older)
@@ -173,7 +173,7 @@ func lives(list []fact) map[uint64]*life {
 }
 
 // begins reports a life whose birth was told.
-func (l *life) begins() bool {
+func (l *livedSocket) begins() bool {
 	if len(l.moves) == 0 {
 		return false
 	}
@@ -182,7 +182,7 @@ func (l *life) begins() bool {
 }
 
 // check holds what a tracer has told against the lives of the sockets.
-func (p *lateTracer) check(t *few, truth map[uint64]*life, list []fact) {
+func (p *lateTracer) check(t *few, truth map[uint64]*livedSocket, list []fact) {
 	t.Helper()
 	have := lives(list)
 	older := 0
@@ -212,7 +212,7 @@ func (p *lateTracer) check(t *few, truth map[uint64]*life, list []fact) {
 // checkMoves wants a run of the true transitions, the end of which the tracer may
 // have missed because it ended, and the state in which the socket existed to be
 // the one before.
-func (p *lateTracer) checkMoves(t *few, w, l *life) {
+func (p *lateTracer) checkMoves(t *few, w, l *livedSocket) {
 	t.Helper()
 	skip := len(w.moves)
 	if len(l.moves) > 0 {
@@ -237,7 +237,7 @@ func sameMove(a, b fact) bool { return a.Old == b.Old && a.New == b.New }
 
 // checkPresence wants all sockets that were there when tracing had begun, and all
 // of their transitions from then on.
-func (p *lateTracer) checkPresence(t *few, w, l *life) {
+func (p *lateTracer) checkPresence(t *few, w, l *livedSocket) {
 	t.Helper()
 	after := 0
 	for _, m := range w.moves {

@@ -24,7 +24,7 @@ func traceFile(ctx context.Context, e *env, o *options) error {
 	p := newProgress(e, file)
 	in := bufio.NewReaderSize(p, record.BufferSize)
 	if record.Is(in) || record.IsJSON(in) {
-		return errors.Join(replay(ctx, e, o, in, p.begins), file.Close())
+		return errors.Join(replay(ctx, e, o, in, p.begins, newOutput), file.Close())
 	}
 	reader, err := capture.NewReader(o.read, in, file)
 	if err != nil {

@@ -23,12 +23,13 @@ var importLaw = map[string][]string{
 	"internal/timeline": {"tcp"},
 	"internal/conn":     {"tcp"},
 	"internal/flight":   {"tcp", "conn"},
+	"internal/life":     {"tcp", "conn"},
 	"internal/diagnose": {"tcp", "conn"},
-	"internal/render":   {"tcp", "conn", "diagnose"},
+	"internal/render":   {"tcp", "conn", "diagnose", "life"},
 	"internal/lab":      {"tcp"},
 	"internal/whytest":  {},
 	"internal/bench":    {"lab", "tcp"},
-	"cmd/tcpstory":      {"tcp", "filter", "kernel", "host", "sockets", "capture", "record", "timeline", "conn", "diagnose", "flight", "render"},
+	"cmd/tcpstory":      {"tcp", "filter", "kernel", "host", "sockets", "capture", "record", "timeline", "conn", "diagnose", "flight", "life", "render"},
 	"cmd/tcplab":        {"lab", "bench", "tcp"},
 }
 

@@ -18,7 +18,8 @@ import (
 
 // replay is -r with a recording: its events go through the same core as when they
 // happened, and show what was shown, or would have been.
-func replay(ctx context.Context, e *env, o *options, in *bufio.Reader, begins func()) error {
+func replay(ctx context.Context, e *env, o *options, in *bufio.Reader, begins func(),
+	open func(*env, *options, tcp.LinkType) (*output, error)) error {
 	reader, err := openRecording(in)
 	if err != nil {
 		return err
@@ -37,7 +38,7 @@ func replay(ctx context.Context, e *env, o *options, in *bufio.Reader, begins fu
 	if err := from.choose(o, sel); err != nil {
 		return err
 	}
-	out, err := newOutput(e, o, about.Link)
+	out, err := open(e, o, about.Link)
 	if err != nil {
 		return err
 	}

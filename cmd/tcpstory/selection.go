@@ -71,6 +71,18 @@ func (s *selection) could() func(tcp.Flow) bool {
 	}
 }
 
+// chooseNetns tells the kernel side which namespaces are asked for.
+func (c *choice) chooseNetns(to *kernel.Config) error {
+	for _, name := range c.netns {
+		inum, err := namedNetns(name)
+		if err != nil {
+			return err
+		}
+		to.Netns = append(to.Netns, inum)
+	}
+	return nil
+}
+
 // namedNetns finds a namespace by ip-netns(8) name, path or PID.
 func namedNetns(name string) (uint32, error) {
 	path, remedy := name, ""

@@ -119,12 +119,8 @@ func liveConfig(o *options, sel *selection, names *host.Names) (kernel.Config, e
 	if err := o.choose(&c, names); err != nil {
 		return c, err
 	}
-	for _, name := range o.netns {
-		inum, err := namedNetns(name)
-		if err != nil {
-			return c, err
-		}
-		c.Netns = append(c.Netns, inum)
+	if err := o.chooseNetns(&c); err != nil {
+		return c, err
 	}
 	if o.device == anyDevice && len(c.Netns) == 0 {
 		inum, err := kernel.OwnNetns()

@@ -58,6 +58,28 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// TestLifeIsFrugal: its limits are figures of its own.
+func TestLifeIsFrugal(t *testing.T) {
+	for _, c := range []struct {
+		cpu, added float64
+		kib        uint64
+		pass       []bool
+	}{{3.5, 5, 39 << 10, []bool{true, true, true, true}}, {3.6, 11, 40 << 10, []bool{false, true, false, false}}} {
+		tools, err := Select(StoryLife, TCPLife)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &Report{Pairs: 1, Seconds: 2, tools: tools, Runs: []Run{
+			{Tool: StoryLife, Conns: 10, USAlone: 20, USPerConn: 20 + c.added, ToolCPU: c.cpu, Events: 20, LostOf: 20, PeakKiB: c.kib},
+			{Tool: TCPLife, Conns: 10, USAlone: 20, USPerConn: 50, ToolCPU: 15, Events: 20, LostOf: 20},
+		}}
+		got := r.Verdicts()
+		if len(got) != 4 || got[0].Pass != c.pass[3] || got[1].Pass != c.pass[1] || got[2].Pass != c.pass[0] || got[3].Pass != c.pass[2] {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
 // TestVerdictOverLimit: the limits are limits.
 func TestVerdictOverLimit(t *testing.T) {
 	r := invented(t)

@@ -26,6 +26,7 @@ func TestTally(t *testing.T) {
 		{TCPLife, "", "lost 1 events on CPU #0!\n", tally{lost: 1, of: 1}},
 		{Story, "a\nb\nc\n", "4 packets captured\n0 events dropped by kernel\n", tally{events: 3, of: 3}},
 		{StoryStates, "a\nb\nc\n", "1 event dropped by kernel: ring buffer full\n", tally{events: 3, lost: 1, of: 4}},
+		{StoryLife, "HEAD\na\nb\n", "2 connections ended\n0 of them failed\n0 events dropped by kernel\n", tally{events: 2, of: 2}},
 		{StoryPackets, "a\n", "7 packets dropped by kernel:\n5 ring buffer full\n2 skipped\n", tally{events: 1, lost: 7, of: 8}},
 	} {
 		tools, err := Select(c.tool)

@@ -32,6 +32,7 @@ const (
 	Story        = "tcpstory"
 	StoryPackets = "tcpstory-packets"
 	StoryRecord  = "tcpstory-record"
+	StoryLife    = "tcpstory-life"
 	StoryFlight  = "tcpstory-flight"
 	TCPStates    = "tcpstates"
 	TCPLife      = "tcplife"
@@ -54,6 +55,7 @@ func allTools() []*Tool {
 		storyTool(Story),
 		storyTool(StoryPackets, "--no-states"),
 		recordTool(),
+		lifeTool(),
 		flightTool(),
 		libbpfTool(TCPStates),
 		libbpfTool(TCPLife),
@@ -73,6 +75,13 @@ func storyTool(name string, args ...string) *Tool {
 func recordTool() *Tool {
 	t := storyTool(StoryRecord, "record", "-w", "-", "-s", "128")
 	t.binary, t.account = true, accountRecord
+	return t
+}
+
+// lifeTool is tcpstory life, whose lines have a head.
+func lifeTool() *Tool {
+	t := storyTool(StoryLife, "life")
+	t.header = 1
 	return t
 }
 

@@ -42,10 +42,32 @@ var limits = []struct {
 	{Story, DumpLines, cpuSpent, 0.25, true},
 	{StoryRecord, DumpFile, loadAdded, 1, false},
 	{StoryFlight, DumpFile, loadAdded, 1. / 3, false},
+	{StoryLife, TCPLife, loadAdded, 1. / 6, false},
 }
 
 // storyTools are ours: what must lose nothing and start soon.
-var storyTools = []string{StoryStates, Story, StoryPackets, StoryRecord, StoryFlight}
+var storyTools = []string{StoryStates, Story, StoryPackets, StoryRecord, StoryFlight, StoryLife}
+
+// What a report of lives may cost by itself: CPU time at full speed for both ends
+// of a connection, µs, and resident memory, MiB.
+const (
+	lifeCPULimit    = 3.5
+	lifeMemoryLimit = 40
+)
+
+// frugal judges a report of lives by itself.
+func (row Result) frugal() []Verdict {
+	if row.Tool != StoryLife || row.Full.Told == 0 {
+		return nil
+	}
+	return []Verdict{{
+		Pass: row.Full.CPU.Value <= lifeCPULimit,
+		Text: fmt.Sprintf("%s took %s µs of its own for both ends of a connection, at most %g", row.Command, row.Full.CPU.with("%.2f"), lifeCPULimit),
+	}, {
+		Pass: row.PeakMiB > 0 && row.PeakMiB < lifeMemoryLimit,
+		Text: fmt.Sprintf("%s had %.0f MiB resident at its peak, less than %d", row.Command, row.PeakMiB, lifeMemoryLimit),
+	}}
+}
 
 // firstEventLimit is the time from exec to the first event, ms.
 const firstEventLimit = 300
@@ -58,7 +80,7 @@ func (r *Report) Verdicts() []Verdict {
 	}
 	for _, row := range r.Results() {
 		if slices.Contains(storyTools, row.Tool) {
-			all = append(all, row.complete())
+			all = append(append(all, row.complete()), row.frugal()...)
 		}
 	}
 	for _, row := range r.Results() {

@@ -16,6 +16,8 @@ const (
 	DefaultSnaplen = 192
 	// DefaultRingSize is the ring buffer's size in bytes.
 	DefaultRingSize = 16 << 20
+	// LifeRingSize is enough for lives: mapped twice, and all of it counts as the reader's memory.
+	LifeRingSize = 4 << 20
 	// MaxNetns is how many network namespaces can be named.
 	MaxNetns = 8
 	// MaxChoices is how many processes, names or cgroups can be asked for.
@@ -26,10 +28,11 @@ const (
 	frameRoom = 4096
 )
 
-// Config says what to trace. The zero value traces nothing: set States or Packets.
+// Config says what to trace. The zero value traces nothing: set States or Packets, or Lives.
 type Config struct {
 	States  bool // socket events: transitions, retransmissions, resets, drops, errors
 	Packets bool
+	Lives   bool // a record for each connection at its end; with neither of the others
 
 	// Ether and Raw are the same expression compiled for Ethernet frames and
 	// for bare IP; nil selects every packet.

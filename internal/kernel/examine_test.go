@@ -44,7 +44,7 @@ func TestExamine(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	if want := []string{"kernel", "rights", "sockets", "packets", "owners", "details", "host"}; !slices.Equal(order, want) {
+	if want := []string{"kernel", "rights", "sockets", "packets", "owners", "lives", "details", "host"}; !slices.Equal(order, want) {
 		t.Errorf("groups %v, want %v", order, want)
 	}
 	f := newFeatures(t)

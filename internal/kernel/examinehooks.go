@@ -66,7 +66,7 @@ func (x *examination) loadAll() (coll *ebpf.Collection, refused map[string]error
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, map[string]error{"": err}
 	}
-	spec, err := specification(&Config{States: true, Packets: true, Netns: []uint32{noNetns}}, f, &device{})
+	spec, err := specification(&Config{States: true, Packets: true, Lives: true, Netns: []uint32{noNetns}}, f, &device{})
 	if err == nil {
 		err = addTap(spec)
 	}

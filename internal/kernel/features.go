@@ -39,6 +39,7 @@ const (
 	partSockets part = iota // states and what goes with them
 	partPackets
 	partOwners // whose socket it is; belongs to the socket view
+	partLives  // a record a connection; a view of its own
 )
 
 // hooks is every tracing program, in the order of attachment: packets first,
@@ -81,6 +82,20 @@ var hooks = []hook{
 		what: "connects over IPv4 that fail before a SYN", lack: "connects over IPv4 that fail for want of a route are not seen"},
 	{program: traceProgConnect6Failed, at: "tcp_v6_connect", site: onExit, optional: true,
 		what: "connects over IPv6 that fail before a SYN", lack: "connects over IPv6 that fail for want of a route are not seen"},
+	{program: traceProgLifeDestroys, at: "tcp_destroy_sock", part: partLives,
+		what: "who closes a socket that has ended before", lack: "who closes a socket that a reset has ended is not seen"},
+	{program: traceProgLifeReads, at: "tcp_rcv_space_adjust", part: partLives,
+		what: "who reads, and when first", lack: "who reads, and when first, is not seen"},
+	{program: traceProgLifeSendReset, at: "tcp_send_reset", part: partLives,
+		what: "resets that answer data behind a close", lack: "resets that answer data behind a close are told as the other end's"},
+	{program: traceProgLifeState, at: stateTracepoint, part: partLives,
+		what: "lives: a record for each connection at its end", lack: "connections' ends are not seen"},
+	{program: traceProgLifeSynack, at: "tcp_retransmit_synack", part: partLives,
+		what: "half-open connections whose SYN-ACK is sent again", lack: "half-open connections that come to nothing are not seen"},
+	{program: traceProgLifeOpen, at: "tcp", site: onWalk, optional: true, part: partLives,
+		what: "connections that are open still (life --open)", lack: "life --open has nothing to show"},
+	{program: traceProgLifeStateTwin, at: stateTracepoint, part: partLives,
+		what: "transitions that interrupt another one", lack: "transitions that interrupt another one are lost, and counted"},
 }
 
 // hookOf finds a program's hook; nil: it has none (the packet socket's filter).
@@ -100,7 +115,7 @@ func (h *hook) name() string {
 		return "exit of " + h.at
 	case h.site == onWalk:
 		return "iter/" + h.at
-	case h.program == traceProgSetStateTwin:
+	case h.program == traceProgSetStateTwin, h.program == traceProgLifeStateTwin:
 		return h.at + " (twin)"
 	}
 	return h.at
@@ -116,6 +131,7 @@ type features struct {
 	cookieHelper         bool
 	dynptr               bool
 	rdonlyCast           bool
+	socketStorage        bool
 	dropReason, dropSock bool
 	resetReason          bool
 	retransmitResult     bool
@@ -137,6 +153,7 @@ func probeFeatures() (*features, error) {
 	f.retransmitResult = f.arguments("tcp_retransmit_skb") >= 3
 	f.cookieHelper = f.hasFunc("bpf_get_socket_ptr_cookie")
 	f.dynptr = f.hasFunc("bpf_dynptr_from_skb")
+	f.socketStorage = f.hasFunc("bpf_sk_storage_get_tracing")
 	f.rdonlyCast = f.hasFunc("bpf_rdonly_cast")
 	return f, nil
 }

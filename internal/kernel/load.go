@@ -30,6 +30,7 @@ func (c *Config) settings(f *features, dev *device) []setting {
 	return []setting{
 		{traceVarHaveCookieHelper, f.cookieHelper},
 		{traceVarHaveDynptr, f.dynptr},
+		{traceVarHaveSocketStorage, f.socketStorage},
 		{traceVarHaveRdonlyCast, f.rdonlyCast},
 		{traceVarDropTellsReason, f.dropReason},
 		{traceVarDropTellsSocket, f.dropSock},
@@ -114,6 +115,10 @@ func keepWanted(spec *ebpf.CollectionSpec, c *Config, f *features, dev *device) 
 // the socket view too: they tell the local port of a SYN_SENT socket.
 func (c *Config) wants(h *hook, dev *device) bool {
 	switch {
+	case h.part == partLives:
+		return c.Lives
+	case c.Lives && h.program == traceProgWalkFiles:
+		return true
 	case h.program == traceProgPacketOut:
 		return c.States || c.Packets && !dev.tapped
 	case h.part == partPackets:

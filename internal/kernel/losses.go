@@ -35,10 +35,10 @@ func newLosses(coll *ebpf.Collection) losses {
 	for i := range hooks {
 		h := &hooks[i]
 		p := coll.Programs[h.program]
-		if p == nil || h.site == onWalk || h.program == traceProgSetStateTwin {
+		if p == nil || h.site == onWalk || h.program == traceProgSetStateTwin || h.program == traceProgLifeStateTwin {
 			continue // a skipped twin has lost nothing: the first program ran
 		}
-		l.programs = append(l.programs, watched{name: h.at, program: p, twin: h.program == traceProgSetState})
+		l.programs = append(l.programs, watched{name: h.at, program: p, twin: h.program == traceProgSetState || h.program == traceProgLifeState})
 	}
 	for i := range l.programs { // skipped while the others were being attached: before the trace began
 		l.programs[i].told = l.skipped(&l.programs[i], true)

@@ -19,6 +19,7 @@ const (
 	tupleLen  = int(unsafe.Offsetof(traceEvent{}.Pid))
 	nameLen   = int(unsafe.Offsetof(traceEvent{}.Seq))
 	segLen    = int(unsafe.Offsetof(traceEvent{}.BytesAcked))
+	countsLen = int(unsafe.Offsetof(traceEvent{}.Began))
 )
 
 // Flags of struct event.
@@ -51,17 +52,18 @@ type decoder struct {
 	tick    time.Duration // a jiffy
 
 	counters tcp.Counters
+	life     tcp.Life
 }
 
 // isRecord are the kinds that cross the ring buffer; of those in hasSegmentPart,
 // fill reads the segment's part whatever the flags say.
 var (
-	isRecord = [tcp.KindConnectFailed + 1]bool{
+	isRecord = [tcp.KindLife + 1]bool{
 		tcp.KindState: true, tcp.KindPacket: true, tcp.KindRetransmit: true, tcp.KindSynAckAgain: true,
 		tcp.KindSendReset: true, tcp.KindReceiveReset: true, tcp.KindDrop: true, tcp.KindSocketError: true, tcp.KindPort: true,
-		tcp.KindOwner: true, tcp.KindSocket: true, tcp.KindConnectFailed: true,
+		tcp.KindOwner: true, tcp.KindSocket: true, tcp.KindConnectFailed: true, tcp.KindLife: true,
 	}
-	hasSegmentPart = [tcp.KindConnectFailed + 1]bool{
+	hasSegmentPart = [tcp.KindLife + 1]bool{
 		tcp.KindRetransmit: true, tcp.KindSynAckAgain: true, tcp.KindSendReset: true, tcp.KindDrop: true,
 	}
 )
@@ -83,6 +85,8 @@ func view(raw []byte) (*traceEvent, []byte, error) {
 		at = recordLen
 	case e.Kind == uint8(tcp.KindSocket):
 		at = socketLen(e)
+	case e.Kind == uint8(tcp.KindLife):
+		at = recordLen
 	case long&hasSegment != 0, hasSegmentPart[e.Kind]:
 		at = segLen
 	case long&hasName != 0:
@@ -102,7 +106,7 @@ func socketLen(e *traceEvent) int {
 	if tcp.State(e.Newstate) == tcp.TimeWait {
 		return tupleLen
 	}
-	return recordLen
+	return countsLen
 }
 
 func tooShort(raw []byte, want int) error {
@@ -157,6 +161,8 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 			ev.Retransmit = tcp.Retransmit{Count: uint32(e.Retransmits)}
 			ev.Counters = d.count(e)
 		}
+	case tcp.KindLife:
+		ev.Counters, ev.Life = d.count(e), d.lived(e)
 	}
 	if e.Flags&hasName != 0 && e.Pid != 0 {
 		ev.ActsBy(task(e))

@@ -34,6 +34,7 @@ func TestKindsAndFlagsAreTheSame(t *testing.T) {
 		tcp.KindSendReset: traceEventKindEV_SEND_RESET, tcp.KindReceiveReset: traceEventKindEV_RECEIVE_RESET,
 		tcp.KindDrop: traceEventKindEV_DROP, tcp.KindSocketError: traceEventKindEV_SOCKET_ERROR,
 		tcp.KindPort: traceEventKindEV_PORT, tcp.KindConnectFailed: traceEventKindEV_CONNECT_FAILED,
+		tcp.KindLife: traceEventKindEV_LIFE,
 	} {
 		if uint32(k) != uint32(want) {
 			t.Errorf("%v is %d in Go and %d in C", k, k, want)
@@ -58,7 +59,9 @@ func TestPartsOfTheStruct(t *testing.T) {
 		{"head", unsafe.Offsetof(e.Family), unsafe.Offsetof(e.Sport)},
 		{"tuple", unsafe.Offsetof(e.Daddr), unsafe.Offsetof(e.Pid)},
 		{"name", unsafe.Offsetof(e.Name), unsafe.Offsetof(e.Seq)},
-		{"segment", unsafe.Offsetof(e.Retransmits), unsafe.Sizeof(e)},
+		{"segment", unsafe.Offsetof(e.Retransmits), unsafe.Offsetof(e.BytesAcked)},
+		{"counters", unsafe.Offsetof(e.MaxBacklog), unsafe.Offsetof(e.Began)},
+		{"life", unsafe.Offsetof(e.Life), unsafe.Sizeof(e)},
 	} {
 		if p.last >= p.next || p.next%4 != 0 {
 			t.Errorf("%s: last field at %d, next part at %d", p.name, p.last, p.next)
@@ -90,7 +93,8 @@ var lengths = []struct {
 	{"drop", tcp.KindDrop, hasTuple | hasSegment, 0, segLen},
 	{"socket error", tcp.KindSocketError, hasTuple, 0, tupleLen},
 	{"owner", tcp.KindOwner, hasTuple | hasName, 0, nameLen},
-	{"socket", tcp.KindSocket, hasTuple, 0, recordLen},
+	{"socket", tcp.KindSocket, hasTuple, 0, countsLen},
+	{"life", tcp.KindLife, hasTuple, 0, recordLen},
 	{"failed connect", tcp.KindConnectFailed, hasTuple | hasName, 0, nameLen},
 }
 

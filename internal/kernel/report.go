@@ -55,7 +55,7 @@ const (
 )
 
 // groups names the hooks' groups.
-var groups = [...]string{partPackets: "packets", partSockets: "sockets", partOwners: "owners"}
+var groups = [...]string{partPackets: "packets", partSockets: "sockets", partOwners: "owners", partLives: "lives"}
 
 // missing fills in a finding that is not to be had.
 func (f Finding) missing(lack, reason, remedy string) Finding {

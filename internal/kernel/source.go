@@ -36,6 +36,7 @@ type Source struct {
 	decode decoder
 	losses losses
 	walker *walker
+	halves *halves
 	notes  []string
 	link   tcp.LinkType
 
@@ -69,7 +70,7 @@ func Open(c Config) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.States && f.arguments(stateTracepoint) < 0 {
+	if (c.States || c.Lives) && f.arguments(stateTracepoint) < 0 {
 		return nil, Refused{fmt.Errorf("no tracepoint %s in this kernel: its socket states cannot be traced (--no-states shows the packets alone)", stateTracepoint)}
 	}
 	if dev.index != 0 && len(c.Netns) == 0 {
@@ -119,11 +120,15 @@ func (s *Source) start(c *Config, dev *device) (err error) {
 	}
 	s.links, s.refusals = links, append(s.refusals, refusals...)
 	s.losses = newLosses(s.coll)
-	if !c.States {
+	if !c.States && !c.Lives {
 		return nil
 	}
 	if s.walker, err = newWalker(s.coll, c, &s.decode); err != nil {
 		return err
+	}
+	if c.Lives { // a socket tells its life itself, however old it is
+		s.halves = newHalves(s.coll, &s.decode)
+		return nil
 	}
 	if errs := s.walker.survey(c.Enter, s.ring); len(errs) > 0 { // after attaching: nothing falls in between
 		s.notes = append(s.notes, lacking(errs))
@@ -173,6 +178,9 @@ func (s *Source) Read(ev *tcp.Event) error {
 		ev.Seq = s.seq
 		return nil
 	}
+	if s.halves.next(ev) {
+		return nil
+	}
 	if s.record = s.ring.next(); s.record != nil {
 		s.wait = busyWait
 		return s.next(ev)
@@ -187,6 +195,9 @@ func (s *Source) Read(ev *tcp.Event) error {
 func (s *Source) next(ev *tcp.Event) error {
 	e, _, err := view(s.record)
 	if err != nil {
+		return err
+	}
+	if err := s.halves.look(int64(e.Time)); err != nil {
 		return err
 	}
 	if n := s.losses.ring(e.Lost); n > 0 {
@@ -225,6 +236,14 @@ func (s *Source) idle(ev *tcp.Event) error {
 	if g, ok := s.losses.lookDue(nanos(unix.CLOCK_MONOTONIC)); ok {
 		s.gap(ev, g, time.Now().UnixNano())
 		return nil
+	}
+	if s.halves != nil {
+		if err := s.halves.look(nanos(unix.CLOCK_MONOTONIC)); err != nil {
+			return err
+		}
+		if s.halves.next(ev) {
+			return nil
+		}
 	}
 	return ErrIdle
 }

@@ -69,6 +69,19 @@ type traceEvent struct {
 	SrttUs        uint32
 	Backlog       uint32
 	MaxBacklog    uint32
+	Began         uint64
+	Established   uint64
+	Shut          uint64
+	ShutToo       uint64
+	FirstRead     uint64
+	BytesSent     uint64
+	BytesRetrans  uint64
+	RttMin        uint32
+	Mss           uint32
+	Cwnd          uint32
+	Idle          uint32
+	Unacked       uint32
+	Life          uint32
 }
 
 type traceEventFlag uint32
@@ -99,6 +112,7 @@ const (
 	traceEventKindEV_OWNER          traceEventKind = 11
 	traceEventKindEV_SOCKET         traceEventKind = 12
 	traceEventKindEV_CONNECT_FAILED traceEventKind = 13
+	traceEventKindEV_LIFE           traceEventKind = 16
 )
 
 type traceEventVia uint32
@@ -128,6 +142,15 @@ type traceFrame struct {
 	Scratch uint64
 }
 
+type traceHalf struct {
+	_      structs.HostLayout
+	Began  uint64
+	Due    uint64
+	Cgroup uint64
+	Again  uint32
+	Family uint32
+}
+
 type traceHeld struct {
 	_    structs.HostLayout
 	E    traceEvent
@@ -141,6 +164,39 @@ type traceHeldKey struct {
 	From  uint16
 	To    uint16
 }
+
+type traceLife struct {
+	_           structs.HostLayout
+	Began       uint64
+	Established uint64
+	Shut        uint64
+	ShutToo     uint64
+	FirstRead   uint64
+	Flags       uint32
+	Execs       uint32
+	Pid         uint32
+	Tid         uint32
+	Name        [16]uint8
+}
+
+type traceLifeFlag uint32
+
+const (
+	traceLifeFlagLIFE_OUT         traceLifeFlag = 1
+	traceLifeFlagLIFE_IN          traceLifeFlag = 2
+	traceLifeFlagLIFE_WAS_OPEN    traceLifeFlag = 4
+	traceLifeFlagLIFE_OWN_FIN     traceLifeFlag = 8
+	traceLifeFlagLIFE_FIN_FIRST   traceLifeFlag = 16
+	traceLifeFlagLIFE_PEER_FIN    traceLifeFlag = 32
+	traceLifeFlagLIFE_MINISOCK    traceLifeFlag = 64
+	traceLifeFlagLIFE_HAD_FILE    traceLifeFlag = 128
+	traceLifeFlagLIFE_OWNER_COMES traceLifeFlag = 256
+	traceLifeFlagLIFE_RESET_COMES traceLifeFlag = 512
+	traceLifeFlagLIFE_IS_OPEN     traceLifeFlag = 1024
+	traceLifeFlagLIFE_CHOSEN      traceLifeFlag = 2048
+	traceLifeFlagLIFE_GUESSED     traceLifeFlag = 4096
+	traceLifeFlagLIFE_HALF        traceLifeFlag = 8192
+)
 
 type traceNotes struct {
 	_         structs.HostLayout
@@ -162,13 +218,23 @@ const (
 	traceMapDevices               = "devices"
 	traceMapEvents                = "events"
 	traceMapFrames                = "frames"
+	traceMapHalfOpen              = "half_open"
 	traceMapHeld                  = "held"
+	traceMapLives                 = "lives"
+	traceMapLivesByAddress        = "lives_by_address"
 	traceMapOwners                = "owners"
 	traceMapTold                  = "told"
 	traceProgConnect4Failed       = "connect4_failed"
 	traceProgConnect6Failed       = "connect6_failed"
 	traceProgDestroys             = "destroys"
 	traceProgDrop                 = "drop"
+	traceProgLifeDestroys         = "life_destroys"
+	traceProgLifeOpen             = "life_open"
+	traceProgLifeReads            = "life_reads"
+	traceProgLifeSendReset        = "life_send_reset"
+	traceProgLifeState            = "life_state"
+	traceProgLifeStateTwin        = "life_state_twin"
+	traceProgLifeSynack           = "life_synack"
 	traceProgPacketIn             = "packet_in"
 	traceProgPacketOut            = "packet_out"
 	traceProgPacketTap            = "packet_tap"
@@ -197,14 +263,18 @@ const (
 	traceVarFetchLen              = "fetch_len"
 	traceVarFlagForBtf            = "flag_for_btf"
 	traceVarGather                = "gather"
+	traceVarHadHalfOpen           = "had_half_open"
+	traceVarHalfUnnoted           = "half_unnoted"
 	traceVarHaveCookieHelper      = "have_cookie_helper"
 	traceVarHaveDynptr            = "have_dynptr"
 	traceVarHaveRdonlyCast        = "have_rdonly_cast"
+	traceVarHaveSocketStorage     = "have_socket_storage"
 	traceVarHz                    = "hz"
 	traceVarJudgeTagged           = "judge_tagged"
 	traceVarKeepQuotes            = "keep_quotes"
 	traceVarKeptChildren          = "kept_children"
 	traceVarKindForBtf            = "kind_for_btf"
+	traceVarLifeFlagForBtf        = "life_flag_for_btf"
 	traceVarLost                  = "lost"
 	traceVarNetnsCount            = "netns_count"
 	traceVarNetnsOnly             = "netns_only"
@@ -222,6 +292,7 @@ const (
 	traceVarTapNetns              = "tap_netns"
 	traceVarTapRaw                = "tap_raw"
 	traceVarUndecided             = "undecided"
+	traceVarUnnoted               = "unnoted"
 	traceVarViaForBtf             = "via_for_btf"
 	traceVarWakeBytes             = "wake_bytes"
 	traceVarWakeWindow            = "wake_window"
@@ -275,6 +346,13 @@ type traceProgramSpecs struct {
 	Connect6Failed   *ebpf.ProgramSpec `ebpf:"connect6_failed"`
 	Destroys         *ebpf.ProgramSpec `ebpf:"destroys"`
 	Drop             *ebpf.ProgramSpec `ebpf:"drop"`
+	LifeDestroys     *ebpf.ProgramSpec `ebpf:"life_destroys"`
+	LifeOpen         *ebpf.ProgramSpec `ebpf:"life_open"`
+	LifeReads        *ebpf.ProgramSpec `ebpf:"life_reads"`
+	LifeSendReset    *ebpf.ProgramSpec `ebpf:"life_send_reset"`
+	LifeState        *ebpf.ProgramSpec `ebpf:"life_state"`
+	LifeStateTwin    *ebpf.ProgramSpec `ebpf:"life_state_twin"`
+	LifeSynack       *ebpf.ProgramSpec `ebpf:"life_synack"`
 	PacketIn         *ebpf.ProgramSpec `ebpf:"packet_in"`
 	PacketOut        *ebpf.ProgramSpec `ebpf:"packet_out"`
 	PacketTap        *ebpf.ProgramSpec `ebpf:"packet_tap"`
@@ -296,15 +374,18 @@ type traceProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type traceMapSpecs struct {
-	Answered    *ebpf.MapSpec `ebpf:"answered"`
-	Children    *ebpf.MapSpec `ebpf:"children"`
-	ChosenFlows *ebpf.MapSpec `ebpf:"chosen_flows"`
-	Devices     *ebpf.MapSpec `ebpf:"devices"`
-	Events      *ebpf.MapSpec `ebpf:"events"`
-	Frames      *ebpf.MapSpec `ebpf:"frames"`
-	Held        *ebpf.MapSpec `ebpf:"held"`
-	Owners      *ebpf.MapSpec `ebpf:"owners"`
-	Told        *ebpf.MapSpec `ebpf:"told"`
+	Answered       *ebpf.MapSpec `ebpf:"answered"`
+	Children       *ebpf.MapSpec `ebpf:"children"`
+	ChosenFlows    *ebpf.MapSpec `ebpf:"chosen_flows"`
+	Devices        *ebpf.MapSpec `ebpf:"devices"`
+	Events         *ebpf.MapSpec `ebpf:"events"`
+	Frames         *ebpf.MapSpec `ebpf:"frames"`
+	HalfOpen       *ebpf.MapSpec `ebpf:"half_open"`
+	Held           *ebpf.MapSpec `ebpf:"held"`
+	Lives          *ebpf.MapSpec `ebpf:"lives"`
+	LivesByAddress *ebpf.MapSpec `ebpf:"lives_by_address"`
+	Owners         *ebpf.MapSpec `ebpf:"owners"`
+	Told           *ebpf.MapSpec `ebpf:"told"`
 }
 
 // traceVariableSpecs contains global variables before they are loaded into the kernel.
@@ -324,14 +405,18 @@ type traceVariableSpecs struct {
 	FetchLen              *ebpf.VariableSpec `ebpf:"fetch_len"`
 	FlagForBtf            *ebpf.VariableSpec `ebpf:"flag_for_btf"`
 	Gather                *ebpf.VariableSpec `ebpf:"gather"`
+	HadHalfOpen           *ebpf.VariableSpec `ebpf:"had_half_open"`
+	HalfUnnoted           *ebpf.VariableSpec `ebpf:"half_unnoted"`
 	HaveCookieHelper      *ebpf.VariableSpec `ebpf:"have_cookie_helper"`
 	HaveDynptr            *ebpf.VariableSpec `ebpf:"have_dynptr"`
 	HaveRdonlyCast        *ebpf.VariableSpec `ebpf:"have_rdonly_cast"`
+	HaveSocketStorage     *ebpf.VariableSpec `ebpf:"have_socket_storage"`
 	Hz                    *ebpf.VariableSpec `ebpf:"hz"`
 	JudgeTagged           *ebpf.VariableSpec `ebpf:"judge_tagged"`
 	KeepQuotes            *ebpf.VariableSpec `ebpf:"keep_quotes"`
 	KeptChildren          *ebpf.VariableSpec `ebpf:"kept_children"`
 	KindForBtf            *ebpf.VariableSpec `ebpf:"kind_for_btf"`
+	LifeFlagForBtf        *ebpf.VariableSpec `ebpf:"life_flag_for_btf"`
 	Lost                  *ebpf.VariableSpec `ebpf:"lost"`
 	NetnsCount            *ebpf.VariableSpec `ebpf:"netns_count"`
 	NetnsOnly             *ebpf.VariableSpec `ebpf:"netns_only"`
@@ -349,6 +434,7 @@ type traceVariableSpecs struct {
 	TapNetns              *ebpf.VariableSpec `ebpf:"tap_netns"`
 	TapRaw                *ebpf.VariableSpec `ebpf:"tap_raw"`
 	Undecided             *ebpf.VariableSpec `ebpf:"undecided"`
+	Unnoted               *ebpf.VariableSpec `ebpf:"unnoted"`
 	ViaForBtf             *ebpf.VariableSpec `ebpf:"via_for_btf"`
 	WakeBytes             *ebpf.VariableSpec `ebpf:"wake_bytes"`
 	WakeWindow            *ebpf.VariableSpec `ebpf:"wake_window"`
@@ -376,15 +462,18 @@ func (o *traceObjects) Close() error {
 //
 // It can be passed to loadTraceObjects or ebpf.CollectionSpec.LoadAndAssign.
 type traceMaps struct {
-	Answered    *ebpf.Map `ebpf:"answered"`
-	Children    *ebpf.Map `ebpf:"children"`
-	ChosenFlows *ebpf.Map `ebpf:"chosen_flows"`
-	Devices     *ebpf.Map `ebpf:"devices"`
-	Events      *ebpf.Map `ebpf:"events"`
-	Frames      *ebpf.Map `ebpf:"frames"`
-	Held        *ebpf.Map `ebpf:"held"`
-	Owners      *ebpf.Map `ebpf:"owners"`
-	Told        *ebpf.Map `ebpf:"told"`
+	Answered       *ebpf.Map `ebpf:"answered"`
+	Children       *ebpf.Map `ebpf:"children"`
+	ChosenFlows    *ebpf.Map `ebpf:"chosen_flows"`
+	Devices        *ebpf.Map `ebpf:"devices"`
+	Events         *ebpf.Map `ebpf:"events"`
+	Frames         *ebpf.Map `ebpf:"frames"`
+	HalfOpen       *ebpf.Map `ebpf:"half_open"`
+	Held           *ebpf.Map `ebpf:"held"`
+	Lives          *ebpf.Map `ebpf:"lives"`
+	LivesByAddress *ebpf.Map `ebpf:"lives_by_address"`
+	Owners         *ebpf.Map `ebpf:"owners"`
+	Told           *ebpf.Map `ebpf:"told"`
 }
 
 func (m *traceMaps) Close() error {
@@ -395,7 +484,10 @@ func (m *traceMaps) Close() error {
 		m.Devices,
 		m.Events,
 		m.Frames,
+		m.HalfOpen,
 		m.Held,
+		m.Lives,
+		m.LivesByAddress,
 		m.Owners,
 		m.Told,
 	)
@@ -418,14 +510,18 @@ type traceVariables struct {
 	FetchLen              *ebpf.Variable `ebpf:"fetch_len"`
 	FlagForBtf            *ebpf.Variable `ebpf:"flag_for_btf"`
 	Gather                *ebpf.Variable `ebpf:"gather"`
+	HadHalfOpen           *ebpf.Variable `ebpf:"had_half_open"`
+	HalfUnnoted           *ebpf.Variable `ebpf:"half_unnoted"`
 	HaveCookieHelper      *ebpf.Variable `ebpf:"have_cookie_helper"`
 	HaveDynptr            *ebpf.Variable `ebpf:"have_dynptr"`
 	HaveRdonlyCast        *ebpf.Variable `ebpf:"have_rdonly_cast"`
+	HaveSocketStorage     *ebpf.Variable `ebpf:"have_socket_storage"`
 	Hz                    *ebpf.Variable `ebpf:"hz"`
 	JudgeTagged           *ebpf.Variable `ebpf:"judge_tagged"`
 	KeepQuotes            *ebpf.Variable `ebpf:"keep_quotes"`
 	KeptChildren          *ebpf.Variable `ebpf:"kept_children"`
 	KindForBtf            *ebpf.Variable `ebpf:"kind_for_btf"`
+	LifeFlagForBtf        *ebpf.Variable `ebpf:"life_flag_for_btf"`
 	Lost                  *ebpf.Variable `ebpf:"lost"`
 	NetnsCount            *ebpf.Variable `ebpf:"netns_count"`
 	NetnsOnly             *ebpf.Variable `ebpf:"netns_only"`
@@ -443,6 +539,7 @@ type traceVariables struct {
 	TapNetns              *ebpf.Variable `ebpf:"tap_netns"`
 	TapRaw                *ebpf.Variable `ebpf:"tap_raw"`
 	Undecided             *ebpf.Variable `ebpf:"undecided"`
+	Unnoted               *ebpf.Variable `ebpf:"unnoted"`
 	ViaForBtf             *ebpf.Variable `ebpf:"via_for_btf"`
 	WakeBytes             *ebpf.Variable `ebpf:"wake_bytes"`
 	WakeWindow            *ebpf.Variable `ebpf:"wake_window"`
@@ -458,6 +555,13 @@ type tracePrograms struct {
 	Connect6Failed   *ebpf.Program `ebpf:"connect6_failed"`
 	Destroys         *ebpf.Program `ebpf:"destroys"`
 	Drop             *ebpf.Program `ebpf:"drop"`
+	LifeDestroys     *ebpf.Program `ebpf:"life_destroys"`
+	LifeOpen         *ebpf.Program `ebpf:"life_open"`
+	LifeReads        *ebpf.Program `ebpf:"life_reads"`
+	LifeSendReset    *ebpf.Program `ebpf:"life_send_reset"`
+	LifeState        *ebpf.Program `ebpf:"life_state"`
+	LifeStateTwin    *ebpf.Program `ebpf:"life_state_twin"`
+	LifeSynack       *ebpf.Program `ebpf:"life_synack"`
 	PacketIn         *ebpf.Program `ebpf:"packet_in"`
 	PacketOut        *ebpf.Program `ebpf:"packet_out"`
 	PacketTap        *ebpf.Program `ebpf:"packet_tap"`
@@ -481,6 +585,13 @@ func (p *tracePrograms) Close() error {
 		p.Connect6Failed,
 		p.Destroys,
 		p.Drop,
+		p.LifeDestroys,
+		p.LifeOpen,
+		p.LifeReads,
+		p.LifeSendReset,
+		p.LifeState,
+		p.LifeStateTwin,
+		p.LifeSynack,
 		p.PacketIn,
 		p.PacketOut,
 		p.PacketTap,

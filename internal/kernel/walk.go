@@ -20,6 +20,7 @@ import (
 // others: orphans, those nobody has accepted, request and timewait sockets.
 type walker struct {
 	sockets, files *link.Iter
+	lives          *link.Iter             // connections with the notes of their lives
 	chosen         func(*traceEvent) bool // the record's process is one that was asked for
 	decode         *decoder
 
@@ -37,7 +38,7 @@ func newWalker(coll *ebpf.Collection, c *Config, d *decoder) (*walker, error) {
 	for _, p := range []struct {
 		name string
 		iter **link.Iter
-	}{{traceProgWalkSockets, &w.sockets}, {traceProgWalkFiles, &w.files}} {
+	}{{traceProgWalkSockets, &w.sockets}, {traceProgWalkFiles, &w.files}, {traceProgLifeOpen, &w.lives}} {
 		program := coll.Programs[p.name]
 		if program == nil {
 			continue
@@ -102,7 +103,7 @@ func (w *walker) findOpen(of func(cookie uint64) bool, ring *ring) error {
 	from := newRecordReader(r)
 	w.open = newFound()
 	for {
-		e, err := from.peek(recordLen)
+		e, err := from.peek(countsLen)
 		if e == nil || err != nil {
 			w.openAt = ring.end()
 			return err
@@ -110,7 +111,7 @@ func (w *walker) findOpen(of func(cookie uint64) bool, ring *ring) error {
 		if of == nil || of(e.Cookie) {
 			w.open.add(e, w.chosen(e))
 		}
-		if _, err := from.Discard(recordLen); err != nil {
+		if _, err := from.Discard(countsLen); err != nil {
 			return fmt.Errorf("walk over all files: %w", err)
 		}
 	}
@@ -175,7 +176,7 @@ func (w *walker) close() error {
 	}
 	w.late.end()
 	var errs []error
-	for _, iter := range []*link.Iter{w.sockets, w.files} {
+	for _, iter := range []*link.Iter{w.sockets, w.files, w.lives} {
 		if iter != nil {
 			errs = append(errs, iter.Close())
 		}

@@ -130,6 +130,7 @@ type decoder struct {
 	m        member // the one at hand
 	texts    texts
 	counters tcp.Counters
+	life     tcp.Life
 	place    tcp.Place
 	known    tcp.Known
 	stack    tcp.Stack

@@ -36,11 +36,15 @@ func number[T integer](t tag, at func(*tcp.Event) *T) field {
 
 func whole[T ~int | ~int32 | ~int64](t tag, at func(*tcp.Event) *T) field {
 	return field{t, func(b []byte, t tag, ev *tcp.Event) []byte {
-		if v := *at(ev); v != 0 {
-			return appendNumber(b, t, zigzag(int64(v)))
+		if p := at(ev); p != nil && *p != 0 {
+			return appendNumber(b, t, zigzag(int64(*p)))
 		}
 		return b
-	}, func(d *decoder, ev *tcp.Event) { *at(ev) = T(unzigzag(d.m.num)) }}
+	}, func(d *decoder, ev *tcp.Event) {
+		if p := at(ev); p != nil {
+			*p = T(unzigzag(d.m.num))
+		}
+	}}
 }
 
 func truth(t tag, at func(*tcp.Event) *bool) field {

@@ -114,6 +114,20 @@ const (
 	tagReqQFullDrop
 	tagReqQFullCookies
 	tagLocalPorts
+	tagLife // that there is one
+	tagBegan
+	tagEstablished
+	tagShut
+	tagShutToo
+	tagFirstRead
+	tagBytesSent
+	tagBytesRetrans
+	tagUnacked
+	tagRTTMin
+	tagMSS
+	tagCwnd
+	tagIdle
+	tagLifeFlags
 
 	tagEnd
 )
@@ -129,6 +143,7 @@ var groups = [...]group{
 	{func(ev *tcp.Event) bool { return ev.Place == nil }, place},
 	{func(ev *tcp.Event) bool { return ev.Known == nil }, known},
 	{func(ev *tcp.Event) bool { return ev.Stack == nil }, stack},
+	{func(ev *tcp.Event) bool { return ev.Life == nil }, lived},
 	{func(ev *tcp.Event) bool { return ev.Kind == tcp.KindPacket || ev.Packet.Segment == tcp.Segment{} }, segment},
 	{nil, stamp},
 	{nil, device},

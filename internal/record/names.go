@@ -79,6 +79,13 @@ var names = [tagEnd]jsonName{
 	tagUserTimeout: {name: "user_timeout_ns", form: formSigned},
 	tagStack:       {name: "stack", form: formTruth}, tagListenOverflows: {name: "listen_overflows"},
 	tagReqQFullDrop: {name: "req_q_full_drop"}, tagReqQFullCookies: {name: "req_q_full_cookies"}, tagLocalPorts: {name: "local_ports"},
+
+	tagLife: {name: "life", form: formTruth}, tagBegan: {name: "began_ns", form: formSigned},
+	tagEstablished: {name: "established_ns", form: formSigned}, tagShut: {name: "shut_ns", form: formSigned},
+	tagShutToo: {name: "shut_too_ns", form: formSigned}, tagFirstRead: {name: "first_read_ns", form: formSigned},
+	tagBytesSent: {name: "bytes_sent"}, tagBytesRetrans: {name: "bytes_retransmitted"}, tagUnacked: {name: "unacked"},
+	tagRTTMin: {name: "rtt_min_us"}, tagMSS: {name: "mss"}, tagCwnd: {name: "cwnd"},
+	tagIdle: {name: "idle_ns", form: formSigned}, tagLifeFlags: {name: "life_flags"},
 }
 
 // wordsOf are the names of the values of a type, up to the last that has one.

@@ -114,6 +114,10 @@ func clone(ev *tcp.Event) *tcp.Event {
 		counters := *ev.Counters
 		c.Counters = &counters
 	}
+	if ev.Life != nil {
+		lived := *ev.Life
+		c.Life = &lived
+	}
 	if ev.Place != nil {
 		place := *ev.Place
 		c.Place = &place

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"tcpstory/internal/life"
 )
 
 const outputDoc = "../../doc/OUTPUT.md"
@@ -16,7 +18,8 @@ func TestOutputDoc(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := string(doc)
-	for name, table := range map[string]string{"lines": lineTable(), "json": jsonTable(), "now": socketTable(SocketFields), "namespace": socketTable(NamespaceFields), "groups": groupTable()} {
+	for name, table := range map[string]string{"lines": lineTable(), "json": jsonTable(), "now": socketTable(SocketFields), "namespace": socketTable(NamespaceFields), "groups": groupTable(),
+		"life": lifeTable(), "ends": endTable()} {
 		want = replaceTable(t, want, name, table)
 	}
 	if *update {
@@ -73,6 +76,36 @@ func groupTable() string {
 	b.WriteString("| group | counts by |\n|---|---|\n")
 	for _, g := range SocketGroups {
 		fmt.Fprintf(&b, "| %s | %s |\n", g.Name, g.Text)
+	}
+	return b.String()
+}
+
+// lifeTable is what life's --json and --csv have.
+func lifeTable() string {
+	var b strings.Builder
+	b.WriteString("| name | type | meaning |\n|---|---|---|\n")
+	for _, f := range lifeFields {
+		kind := "string"
+		if f.text == nil {
+			kind = "number"
+			if strings.HasPrefix(f.meaning, "true:") || strings.HasPrefix(f.meaning, "false:") {
+				kind = "boolean"
+			}
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", f.name, kind, f.meaning)
+	}
+	return b.String()
+}
+
+func endTable() string {
+	var b strings.Builder
+	b.WriteString("| END | at 80 columns | in JSON and CSV | --failed | meaning |\n|---|---|---|---|---|\n")
+	for _, e := range life.Ends() {
+		failed := ""
+		if e.Failed() {
+			failed = "yes"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", e, e.Short(), e.Name(), failed, e.Meaning())
 	}
 	return b.String()
 }

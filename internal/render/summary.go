@@ -74,6 +74,11 @@ func (s *Summary) Append(dst []byte) []byte {
 		dst = appendPlural(dst, s.Connections, "connection", "seen\n")
 		dst = s.appendInferred(dst)
 	}
+	return s.appendLosses(dst)
+}
+
+// appendLosses appends what was lost, and how.
+func (s *Summary) appendLosses(dst []byte) []byte {
 	what := "event"
 	if s.PacketsOnly {
 		what = "packet"

@@ -26,6 +26,7 @@ const (
 	KindConnectFailed      // connect() failed before a SYN could leave: exit of tcp_v4_connect, tcp_v6_connect
 	KindPlace              // internal: what a namespace or cgroup is called; never shown
 	KindKnown              // internal: what was known when another file of a recording began; never shown
+	KindLife               // a connection's whole life, told at its end: see Life; only where nothing else is asked for
 	KindCounters           // internal: counters of a namespace's network stack have moved: its /proc/net/netstat; never shown
 )
 
@@ -35,7 +36,7 @@ var kindNames = [...]string{
 	KindSendReset: "send-reset", KindReceiveReset: "receive-reset",
 	KindDrop: "drop", KindSocketError: "socket-error", KindGap: "gap", KindPort: "port",
 	KindOwner: "owner", KindSocket: "socket", KindConnectFailed: "connect-failed", KindPlace: "place",
-	KindKnown: "known", KindCounters: "counters",
+	KindKnown: "known", KindLife: "life", KindCounters: "counters",
 }
 
 // String returns the stable name that JSON output and the docs use.
@@ -105,7 +106,8 @@ type Event struct {
 	Reason string // KindSendReset, KindDrop: the kernel's reason without its prefix; "" where it gives none
 	Retransmit
 	Gap
-	Counters *Counters // KindSocket; nil else. Valid until the next event
+	Counters *Counters // KindSocket, KindLife; nil else. Valid until the next event
+	Life     *Life     // KindLife; nil else. Valid until the next event
 	Place    *Place    // KindPlace; nil else
 	Known    *Known    // KindKnown; nil else
 	Stack    *Stack    // KindCounters; nil else

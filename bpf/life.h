@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * A connection's life, gathered where it happens: a note in the socket's own
+ * storage, which lives and dies with it, and one record at its end. A report of
+ * lives has no other program at work but those of lives.h.
+ */
+#ifndef LIFE_H
+#define LIFE_H
+
+#define MAX_LIVES (1 << 18)
+
+struct life {
+	__u64 began;
+	__u64 established;
+	__u64 shut;
+	__u64 shut_too;
+	__u64 first_read;
+	__u32 flags; /* enum life_flag */
+	__u32 execs;
+	__u32 pid; /* who acted on it last; 0: nobody yet */
+	__u32 tid;
+	__u8 name[16];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct life);
+} lives SEC(".maps");
+
+/* Where tracing programs may not use socket storage (before 5.11): by the socket's address. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_LIVES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct life);
+} lives_by_address SEC(".maps");
+
+const volatile bool have_socket_storage = true;
+
+/* Sockets for whose note there was no room, on all CPUs. */
+__u64 unnoted = 0;
+
+static __always_inline struct life *life_of(struct sock *sk)
+{
+	__u64 key;
+
+	if (have_socket_storage)
+		return bpf_sk_storage_get(&lives, sk, 0, 0);
+	key = plain(sk);
+	return bpf_map_lookup_elem(&lives_by_address, &key);
+}
+
+/* new_life gives an empty note, whatever stood there: a socket may connect again. */
+static __always_inline struct life *new_life(struct sock *sk)
+{
+	struct life *l, none = {};
+	__u64 key;
+
+	if (have_socket_storage) {
+		l = bpf_sk_storage_get(&lives, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+		if (l)
+			__builtin_memset(l, 0, sizeof(*l));
+	} else {
+		key = plain(sk);
+		bpf_map_update_elem(&lives_by_address, &key, &none, BPF_ANY);
+		l = bpf_map_lookup_elem(&lives_by_address, &key);
+	}
+	if (!l)
+		__sync_fetch_and_add(&unnoted, 1);
+	return l;
+}
+
+/* Socket storage goes with the socket. */
+static __always_inline void life_is_over(struct sock *sk)
+{
+	__u64 key;
+
+	if (have_socket_storage)
+		return;
+	key = plain(sk);
+	bpf_map_delete_elem(&lives_by_address, &key);
+}
+
+/* notes_user: the current process acts on the socket, in its own context. */
+static __always_inline void notes_user(struct life *l)
+{
+	struct task_struct *t = (void *)bpf_get_current_task();
+	__u64 id = bpf_get_current_pid_tgid();
+	__u32 pid = id >> 32, execs;
+
+	if (!is_user(pid))
+		return;
+	execs = exec_count();
+	if (l->pid == pid && l->execs == execs)
+		return;
+	l->pid = pid;
+	l->tid = id;
+	l->execs = execs;
+	if (l->pid == l->tid)
+		bpf_get_current_comm(l->name, sizeof(l->name));
+	else
+		BPF_CORE_READ_INTO(&l->name, t, group_leader, comm);
+	if (by_process && is_chosen_process(pid))
+		l->flags |= LIFE_CHOSEN;
+}
+
+/* hands_over: a timewait minisock has taken sk's place, or was due and found no room. */
+static __always_inline bool hands_over(struct sock *sk, __u8 oldstate)
+{
+	bool searched = false;
+
+	if (oldstate == TCP_CLOSING)
+		return true;
+	if (oldstate != TCP_FIN_WAIT2)
+		return false;
+	return due_for_time_wait(sk) || minisock_of(sk, quick_cookie_of(sk), &searched);
+}
+
+static __always_inline void fill_counters(struct event *e, struct tcp_sock *tp)
+{
+	struct inet_connection_sock *icsk = (void *)tp;
+	__u32 now = bpf_jiffies64(), sent, received;
+
+	e->bytes_acked = tp->bytes_acked;
+	e->bytes_received = tp->bytes_received;
+	e->segs_out = tp->segs_out;
+	e->segs_in = tp->segs_in;
+	e->total_retrans = tp->total_retrans;
+	e->srtt_us = tp->srtt_us >> 3; /* kept times eight */
+	e->bytes_sent = tp->bytes_sent;
+	e->bytes_retrans = tp->bytes_retrans;
+	e->rtt_min = tp->rtt_min.s[0].v;
+	e->mss = tp->mss_cache;
+	e->cwnd = tp->snd_cwnd;
+	sent = now - tp->lsndtime;
+	received = now - BPF_CORE_READ(icsk, icsk_ack.lrcvtime);
+	e->idle = sent < received ? sent : received;
+	e->unacked = tp->write_seq - tp->snd_una;
+}
+
+static __always_inline void fill_note(struct event *e, struct life *l)
+{
+	e->began = l->began;
+	e->established = l->established;
+	e->shut = l->shut;
+	e->shut_too = l->shut_too;
+	e->first_read = l->first_read;
+	e->life = l->flags;
+	if (!l->pid)
+		return;
+	e->flags |= EV_NAME;
+	e->pid = l->pid;
+	e->tid = l->tid;
+	__builtin_memcpy(e->name, l->name, sizeof(e->name));
+}
+
+/*
+ * A half-open connection is no socket, and nothing tells of its end. Those whose
+ * SYN-ACK had to be sent again are noted until they become connections, or the
+ * reader finds that their timer is long over. Others have been answered at once, or
+ * reset.
+ */
+#define MAX_HALF_OPEN (1 << 17)
+
+struct half {
+	__u64 began; /* the first SYN-ACK; CLOCK_MONOTONIC, ns */
+	__u64 due;   /* when its timer is, which sends one more or gives up; likewise */
+	__u64 cgroup;
+	__u32 again; /* SYN-ACKs sent again */
+	__u32 family; /* of the flow_key's addresses */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_HALF_OPEN);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct flow_key);
+	__type(value, struct half);
+} half_open SEC(".maps");
+
+/* Is there any, or has there been? Then every connection that comes in is looked up. */
+bool had_half_open = false;
+__u64 half_unnoted = 0;
+
+/* becomes_whole takes the note away, and knows since when: what was sent again gives no measure. */
+static __always_inline void becomes_whole(struct life *l, struct sock *sk)
+{
+	struct flow_key key = {};
+	struct half *h;
+
+	if (!had_half_open || !flow_of(sk, sockets_netns(sk), &key))
+		return;
+	h = bpf_map_lookup_elem(&half_open, &key);
+	if (!h)
+		return;
+	l->began = h->began;
+	l->flags &= ~LIFE_GUESSED;
+	bpf_map_delete_elem(&half_open, &key);
+}
+
+/* is_passed: its user is known, and not one that was asked for. */
+static __always_inline bool is_passed(struct life *l)
+{
+	return by_process && l->pid && !(l->flags & LIFE_CHOSEN);
+}
+
+#endif

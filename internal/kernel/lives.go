@@ -1,0 +1,108 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"tcpstory/internal/tcp"
+)
+
+// lived reads the part of a record that tells a life (bpf/life.h).
+func (d *decoder) lived(e *traceEvent) *tcp.Life {
+	d.life = tcp.Life{
+		Began: d.when(e.Began), Established: d.when(e.Established),
+		Shut: d.when(e.Shut), ShutToo: d.when(e.ShutToo), FirstRead: d.when(e.FirstRead),
+		BytesSent: e.BytesSent, BytesRetrans: e.BytesRetrans, Unacked: e.Unacked,
+		RTTMin: e.RttMin, MSS: e.Mss, Cwnd: e.Cwnd,
+		Idle: time.Duration(e.Idle) * d.tick, Flags: tcp.LifeFlags(e.Life),
+	}
+	if e.RttMin == math.MaxUint32 {
+		d.life.RTTMin = 0
+	}
+	return &d.life
+}
+
+// when makes kernel time wall time; 0 stays unknown.
+func (d *decoder) when(mono uint64) int64 {
+	if mono == 0 {
+		return 0
+	}
+	return d.clock.wall(int64(mono))
+}
+
+// Unnoted is how many connections, and half-open ones, there was no room to note.
+func (s *Source) Unnoted() (sockets, halfOpen uint64) {
+	for name, n := range map[string]*uint64{traceVarUnnoted: &sockets, traceVarHalfUnnoted: &halfOpen} {
+		if s.coll.Variables[name].Get(n) != nil {
+			*n = 0 // the map is gone: only after Close
+		}
+	}
+	return sockets, halfOpen
+}
+
+// StillOpen gives each connection that is open, as KindLife events with LifeIsOpen
+// and their holders, to see. It looks in the namespaces of enter (the caller's own,
+// where none is given). What could not be looked at is in the error, behind all the rest.
+func (s *Source) StillOpen(enter []Entrance, see func(*tcp.Event) error) error {
+	w := s.walker
+	if w == nil || w.lives == nil {
+		return errors.New("this kernel cannot walk over its sockets")
+	}
+	var found records
+	var errs []error
+	if len(enter) == 0 {
+		enter = []Entrance{func(f func() error) error { return f() }}
+	}
+	for _, in := range enter {
+		var r io.ReadCloser
+		if err := in(func() (err error) { r, err = w.lives.Open(); return err }); err != nil {
+			errs = append(errs, fmt.Errorf("look at the sockets of a namespace: %w", err))
+			continue
+		}
+		if r != nil { // the namespace has gone meanwhile
+			errs = append(errs, found.gatherLives(r), r.Close())
+		}
+	}
+	errs = append(errs, w.findOpen(nil, s.ring))
+	return errors.Join(append(errs, s.giveOpen(&found, see))...)
+}
+
+// gatherLives reads a walk to its end.
+func (r *records) gatherLives(from io.Reader) error {
+	in := newRecordReader(from)
+	for {
+		e, err := in.peek(headLen)
+		if e == nil || err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(in, r.add(recordLen)); err != nil {
+			return fmt.Errorf("walk over the connections: %w", err)
+		}
+	}
+}
+
+// giveOpen names the holders of those on which nobody has acted.
+func (s *Source) giveOpen(found *records, see func(*tcp.Event) error) error {
+	open := s.walker.open
+	s.walker.open = newFound()
+	var ev tcp.Event
+	for raw := found.first(); raw != nil; raw = found.first() {
+		e, _, err := view(raw)
+		if err != nil {
+			return err
+		}
+		s.decode.fill(&ev, e, nil)
+		if i, held := open.index[e.Cookie]; held && !ev.Task.Known() {
+			ev.ActsBy(task(&open.list[i]))
+			ev.Via = tcp.ViaHeld
+		}
+		found.drop(recordLen)
+		if err := see(&ev); err != nil {
+			return err
+		}
+	}
+	return nil
+}

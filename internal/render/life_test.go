@@ -1,0 +1,173 @@
+package render
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"io"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"tcpstory/internal/life"
+	"tcpstory/internal/tcp"
+)
+
+// web is a client's life.
+func web() *life.Line {
+	l := &life.Line{
+		Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local).UnixNano(), Cookie: 77, Netns: 4026531840,
+		Flow: tcp.Flow{Local: netip.MustParseAddrPort("10.0.0.1:40000"), Remote: netip.MustParseAddrPort("10.0.0.2:80")},
+		Task: tcp.Task{PID: 4711, TID: 4711}, Direction: life.DirOut, Established: true,
+		TX: 200, RX: 1048576, Duration: 12345678 * time.Nanosecond, Connect: 1500 * time.Microsecond,
+		FirstByte: 3 * time.Millisecond, Idle: 8 * time.Millisecond, RTTMin: 900, SRTT: 1000,
+		SegsIn: 700, SegsOut: 400, MSS: 1448, Cwnd: 10, End: life.EndFINOwn, Last: tcp.FinWait2,
+	}
+	copy(l.Task.Comm[:], "cu,rl\x1b\"x")
+	l.States = [4]life.Span{{State: tcp.SynSent, For: 1500 * time.Microsecond}, {State: tcp.Established, For: 10 * time.Millisecond}}
+	return l
+}
+
+// nobodys is one that nothing is known of.
+func nobodys() *life.Line {
+	return &life.Line{Time: 1, TX: life.Unknown, RX: life.Unknown, Duration: life.Unknown, Connect: life.Unknown,
+		FirstByte: life.Unknown, Idle: life.Unknown, Retransmits: life.Unknown, BytesRetrans: life.Unknown,
+		SegsIn: life.Unknown, SegsOut: life.Unknown, Older: true,
+		Flow: tcp.Flow{Local: netip.MustParseAddrPort("[2001:db8:1111:2222:3333:4444:5555:6666]:65535"), Remote: netip.MustParseAddrPort("[fe80::1]:443")}}
+}
+
+func written(t *testing.T, open func(*Writer) LifeSink, lines ...*life.Line) []string {
+	t.Helper()
+	var b strings.Builder
+	s := open(NewWriter(&b, "test", false))
+	for _, l := range lines {
+		if err := s.Write(LifeRow{Line: l, Namespace: "blue", Home: &tcp.Place{Name: "web"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+}
+
+// TestLifeRows: values stand below their names; what is too long pushes, and is whole.
+func TestLifeRows(t *testing.T) {
+	for _, width := range []int{80, 160} {
+		got := written(t, func(w *Writer) LifeSink {
+			return NewLifeRows(w, LifeOptions{Width: width, Unicode: true})
+		}, web(), nobodys())
+		if len(got) != 3 {
+			t.Fatalf("%q", got)
+		}
+		head, row, long := []rune(got[0]), []rune(got[1]), got[2]
+		for name, want := range map[string]string{"COMM": `cu,rl\x1b"x`, "LOCAL": "10.0.0.1:40000", "END": "FIN "} {
+			at := len([]rune(got[0][:strings.Index(got[0], name)]))
+			if width == 80 && name != "COMM" {
+				continue // the long name has pushed them
+			}
+			if !strings.HasPrefix(string(row[at:]), want) {
+				t.Errorf("at %d columns, below %s:\n%s\n%s", width, name, string(head), string(row))
+			}
+		}
+		for _, want := range []string{"→ 10.0.0.2:80 ", " 200 ", " 1048576 ", " 12.346 ", "   4711 "} {
+			if !strings.Contains(" "+got[1]+" ", strings.TrimLeft(want, " ")) {
+				t.Errorf("no %q in %s", want, got[1])
+			}
+		}
+		if want := "[2001:db8:1111:2222:3333:4444:5555:6666]:65535 ? [fe80::1]:443"; !strings.Contains(long, want) {
+			t.Errorf("no %q in %s", want, long)
+		}
+		if f := strings.Fields(long); f[0] != "?" || f[1] != "?" || !strings.HasSuffix(strings.Join(f, " "), map[int]string{80: "? ? ? ?*", 160: "? ? ? ? (older)"}[width]) {
+			t.Errorf("what is unknown: %s", long)
+		}
+	}
+}
+
+// TestLifeRowsFit: an ordinary row of IPv4 takes no more than 80 columns, however it ended.
+func TestLifeRowsFit(t *testing.T) {
+	for _, e := range life.Ends() {
+		l := web()
+		l.Task.Comm = [16]byte{}
+		copy(l.Task.Comm[:], "life-load")
+		l.Task.PID, l.Flow.Remote, l.Flow.Local, l.End = 123456, netip.MustParseAddrPort("127.0.0.1:54321"), netip.MustParseAddrPort("10.77.0.2:48202"), e
+		l.RX, l.Duration = 99999, 999*time.Second/1000
+		got := written(t, func(w *Writer) LifeSink { return NewLifeRows(w, LifeOptions{Width: 80, Unicode: true}) }, l)
+		if n := len([]rune(got[1])); n > 80 {
+			t.Errorf("%d columns: %s", n, got[1])
+		}
+	}
+}
+
+// TestLifeRowsWide: each column of -w stands below its name.
+func TestLifeRowsWide(t *testing.T) {
+	got := written(t, func(w *Writer) LifeSink { return NewLifeRows(w, LifeOptions{Wide: true, Clock: true, Stamp: true}) }, web(), web())
+	for name, want := range map[string]string{
+		"TIME": "03:04:05", "CONN": "1.500 ", "RTTMIN": "0.900 ", "RTT ": "1.000 ", "RETR ": "0 ", "SEGO": "400 ", "SEGI": "700 ",
+		"MSS": "1448 ", "CWND": "10 ", "TTFB": "3.000 ", "IDLE": "8 ", "NETNS": "blue ", "CONTAINER": "web ",
+		"STATES": "SYN_SENT=1.500,ESTABLISHED=10.000",
+	} {
+		at := strings.Index(got[0], name)
+		if at < 0 || !strings.HasPrefix(got[2][at:], want) {
+			t.Errorf("below %s is no %q:\n%s\n%s", name, want, got[0], got[2])
+		}
+	}
+}
+
+// TestLifeJSON: every member of the table, with its value; unknown ones left out.
+func TestLifeJSON(t *testing.T) {
+	got := written(t, func(w *Writer) LifeSink { return NewLifeJSON(w) }, web(), nobodys())
+	var known, unknown map[string]any
+	for line, to := range map[int]*map[string]any{0: &known, 1: &unknown} {
+		if err := json.Unmarshal([]byte(got[line]), to); err != nil {
+			t.Fatalf("%v: %s", err, got[line])
+		}
+	}
+	for name, want := range map[string]any{"pid": 4711.0, "comm": "cu,rl\x1b\"x", "tx_bytes": 200.0, "rx_bytes": 1048576.0,
+		"duration_us": 12345.678, "end": "fin-local", "direction": "out", "netns_name": "blue", "container_name": "web", "remote_port": 80.0} {
+		if known[name] != want {
+			t.Errorf("%s is %v, want %v", name, known[name], want)
+		}
+	}
+	for _, name := range []string{"pid", "comm", "tx_bytes", "rx_bytes", "duration_us", "direction", "retransmits", "segs_in", "idle_ms", "errno"} {
+		if v, there := unknown[name]; there {
+			t.Errorf("%s is unknown, and %v", name, v)
+		}
+	}
+	if unknown["end"] != "unknown" || unknown["older"] != true {
+		t.Errorf("%s", got[1])
+	}
+}
+
+// TestLifeCSV reads it back as others would; the two formats agree.
+func TestLifeCSV(t *testing.T) {
+	got := written(t, func(w *Writer) LifeSink { return NewLifeCSV(w) }, web(), nobodys())
+	rows, err := csv.NewReader(strings.NewReader(strings.Join(got, "\n"))).ReadAll()
+	if err != nil || len(rows) != 3 || len(rows[0]) != len(lifeFields) {
+		t.Fatalf("%v: %q", err, rows)
+	}
+	cell := map[string]string{}
+	for i, name := range rows[0] {
+		cell[name] = rows[1][i]
+		if name == "tx_bytes" && rows[2][i] != "" {
+			t.Errorf("unknown TX is %q", rows[2][i])
+		}
+	}
+	if cell["comm"] != `cu,rl\x1b"x` || cell["tx_bytes"] != "200" || cell["end"] != "fin-local" {
+		t.Errorf("%v", cell)
+	}
+	if got := written(t, func(w *Writer) LifeSink { return NewLifeCSV(w) }); len(got) != 1 || !strings.HasPrefix(got[0], "time_ns,") {
+		t.Errorf("of nothing: %q", got)
+	}
+}
+
+func BenchmarkLifeRow(b *testing.B) {
+	s := NewLifeRows(NewWriter(io.Discard, "nowhere", false), LifeOptions{Width: 160, Unicode: true})
+	row := LifeRow{Line: web()}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.Write(row); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,242 @@
+package render
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/renderer"
+	"github.com/olekukonko/tablewriter/tw"
+
+	"tcpstory/internal/life"
+)
+
+// LifeGroupings are what --by takes: what a row's group is called.
+var LifeGroupings = map[string]func([]byte, *LifeRow) []byte{
+	"process": func(b []byte, r *LifeRow) []byte {
+		switch {
+		case r.Task.Known():
+			return append(b, r.Task.Name()...)
+		case r.Nobody:
+			return append(b, '-')
+		}
+		return append(b, '?')
+	},
+	"remote": func(b []byte, r *LifeRow) []byte {
+		if a := r.Flow.Remote.Addr(); a.IsValid() {
+			return a.AppendTo(b)
+		}
+		return append(b, '?')
+	},
+	"port": func(b []byte, r *LifeRow) []byte {
+		return strconv.AppendUint(b, uint64(r.Flow.Local.Port()), 10)
+	},
+	"container": func(b []byte, r *LifeRow) []byte {
+		if name := containerName(r.Home); name != "" {
+			return append(b, name...)
+		}
+		return append(b, '-')
+	},
+}
+
+// mostRows is how many groups a summary shows; the others are one row.
+const mostRows = 30
+
+// LifeTally is the sink of life --summary: counts, and a table of them.
+type LifeTally struct {
+	*Writer
+	by     string
+	tally  life.Tally
+	key    []byte
+	opts   LifeOptions
+	histos bool
+}
+
+// NewLifeTally groups by a word of LifeGroupings; histograms stand below the table
+// where somebody looks.
+func NewLifeTally(w *Writer, by string, opts LifeOptions, histograms bool) *LifeTally {
+	return &LifeTally{Writer: w, by: by, opts: opts, histos: histograms}
+}
+
+// Write counts a row.
+func (t *LifeTally) Write(row LifeRow) error {
+	t.key = LifeGroupings[t.by](t.key[:0], &row)
+	t.tally.Add(t.key, row.Line)
+	return t.err
+}
+
+// Close shows the summary.
+func (t *LifeTally) Close() error {
+	if err := t.Show(); err != nil {
+		return err
+	}
+	return t.Writer.Close()
+}
+
+// Show writes what was counted since the last time.
+func (t *LifeTally) Show() error {
+	var out bytes.Buffer
+	table := tablewriter.NewTable(&out,
+		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
+			Borders: tw.BorderNone, Settings: tw.Settings{Lines: tw.LinesNone, Separators: tw.SeparatorsNone},
+		})),
+		tablewriter.WithHeaderAutoFormat(tw.Off),
+		tablewriter.WithHeaderAlignment(tw.AlignLeft),
+		tablewriter.WithRowAlignmentConfig(tw.CellAlignment{PerColumn: []tw.Align{
+			tw.AlignLeft, tw.AlignRight, tw.AlignRight, tw.AlignRight, tw.AlignRight}}),
+		tablewriter.WithRowAutoWrap(tw.WrapNone),
+	)
+	table.Header(t.by, "conns", "failed", "TX", "RX", "connect", "duration", "RTT")
+	groups := t.tally.Groups()
+	for i, g := range groups {
+		if i == mostRows {
+			break
+		}
+		if err := table.Append(t.row(groupName(g), g)); err != nil {
+			return err
+		}
+	}
+	if err := table.Append(t.row("all", &t.tally.All)); err != nil {
+		return err
+	}
+	if err := table.Render(); err != nil {
+		return err
+	}
+	b := appendTrimmed(t.buf, out.Bytes())
+	if n := len(groups) - mostRows; n > 0 {
+		b = fmt.Appendf(b, "and %d more\n", n)
+	}
+	b = append(b, "connect, duration, RTT: half of them, 95 % and 99 % took at most (within 3.2 %)\n"...)
+	b = appendKinds(b, &t.tally.All)
+	if t.histos {
+		b = t.histograms(b)
+	}
+	t.tally = life.Tally{}
+	return t.commit(append(b, '\n'))
+}
+
+func groupName(g *life.Group) string {
+	if g.Others {
+		return "(others)"
+	}
+	return string(appendASCII(nil, []byte(g.Key)))
+}
+
+func (t *LifeTally) row(name string, g *life.Group) []string {
+	count := func(n uint64) string { return strconv.FormatUint(n, 10) }
+	return []string{name, count(g.Connections), count(g.Failed()), sumWord(g, g.TX), sumWord(g, g.RX),
+		percentiles(&g.Connect), percentiles(&g.Duration), percentiles(&g.RTT)}
+}
+
+// sumWord is a sum of bytes: ? of nothing known, > where some is unknown.
+func sumWord(g *life.Group, n uint64) string {
+	switch g.Silent {
+	case 0:
+		return sizeWord(n)
+	case g.Connections:
+		return "?"
+	}
+	return ">" + sizeWord(n)
+}
+
+// sizeWord is a number of bytes in three or four digits.
+func sizeWord(n uint64) string {
+	units := "BKMGTPE"
+	if n < 10000 {
+		return strconv.FormatUint(n, 10)
+	}
+	v, u := float64(n), 0
+	for v >= 1000 && u < len(units)-1 {
+		v, u = v/1024, u+1
+	}
+	return fmt.Sprintf("%.3g%c", v, units[u])
+}
+
+func percentiles(s *life.Sketch) string {
+	if s.Count() == 0 {
+		return "?"
+	}
+	return lengthWord(s.Percentile(50)) + "/" + lengthWord(s.Percentile(95)) + "/" + lengthWord(s.Percentile(99))
+}
+
+// lengthWord is a duration in three digits.
+func lengthWord(d time.Duration) string {
+	switch {
+	case d < time.Millisecond:
+		return fmt.Sprintf("%dus", d.Microseconds())
+	case d < time.Second:
+		return fmt.Sprintf("%.3gms", float64(d)/float64(time.Millisecond))
+	}
+	return fmt.Sprintf("%.3gs", d.Seconds())
+}
+
+// appendKinds appends how connections ended, the kinds that there were.
+func appendKinds(b []byte, g *life.Group) []byte {
+	first := true
+	for _, e := range life.Ends() {
+		n := g.Ended[e]
+		if n == 0 {
+			continue
+		}
+		if first {
+			b = append(b, "ended: "...)
+		} else {
+			b = append(b, ", "...)
+		}
+		first = false
+		b = append(append(strconv.AppendUint(b, n, 10), ' '), e.String()...)
+	}
+	if !first {
+		b = append(b, '\n')
+	}
+	return b
+}
+
+// Heights of a histogram's columns.
+var (
+	asciiBars   = []string{" ", ".", ":", "-", "=", "+", "*", "#"}
+	unicodeBars = []string{" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"}
+)
+
+// histograms appends one line each: a column for each power of two.
+func (t *LifeTally) histograms(b []byte) []byte {
+	bars := asciiBars
+	if t.opts.Unicode {
+		bars = unicodeBars
+	}
+	for _, h := range []struct {
+		name string
+		of   *life.Sketch
+	}{{"connect", &t.tally.All.Connect}, {"duration", &t.tally.All.Duration}, {"RTT", &t.tally.All.RTT}} {
+		first, counts := h.of.Octaves()
+		if len(counts) == 0 {
+			continue
+		}
+		most := uint64(0)
+		for _, n := range counts {
+			most = max(most, n)
+		}
+		b = fmt.Appendf(b, "%-9s from %s ", h.name, lengthWord(first))
+		for _, n := range counts {
+			level := int(n * uint64(len(bars)-1) / most)
+			if n > 0 {
+				level = max(level, 1)
+			}
+			b = append(b, bars[level]...)
+		}
+		b = fmt.Appendf(b, " to %s, doubling\n", lengthWord(first<<len(counts)))
+	}
+	return b
+}
+
+// appendTrimmed appends lines without the blanks at their ends.
+func appendTrimmed(dst, text []byte) []byte {
+	for line := range bytes.Lines(text) {
+		if line = bytes.TrimRight(line, " \n"); len(line) > 0 {
+			dst = append(append(dst, line...), '\n')
+		}
+	}
+	return dst
+}
