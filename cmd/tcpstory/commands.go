@@ -20,6 +20,7 @@ func commands() []command {
 		{"trace", "states and packets, live, in one order (what a bare tcpstory does)", trace},
 		{"record", "the same into a file, for trace -r, Wireshark and tcpdump", recordLive},
 		{"why", "only connections in trouble: what is wrong, where, and the evidence", why},
+		{"now", "every TCP socket as it stands, and whose it is", now},
 		{"doctor", "what works here, what each lack costs, and the remedy", doctor},
 		{"version", "the version of this program", versionAlone},
 	}

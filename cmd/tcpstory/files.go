@@ -107,14 +107,14 @@ func (f *files) close(err error) error {
 	return errors.Join(err, closeErr)
 }
 
-// bytesOf reads -C's argument: millions of bytes, or with a letter KiB, MiB, GiB.
-func bytesOf(s string) (int64, error) {
+// bytesOf reads a flag's argument: millions of bytes, or with a letter KiB, MiB, GiB.
+func bytesOf(flag, s string) (int64, error) {
 	units := map[string]int64{"": 1e6, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 	number := strings.TrimRight(s, "kKmMgGbB")
 	unit, ok := units[strings.TrimSuffix(strings.ToLower(s[len(number):]), "b")]
 	var n int64
 	if _, err := fmt.Sscanf(number+"\n", "%d\n", &n); err != nil || !ok || n <= 0 || n > 1<<40/unit*1024 {
-		return 0, fmt.Errorf("-C %s: want millions of bytes, or a number with k, m or g", s)
+		return 0, fmt.Errorf("%s %s: want millions of bytes, or a number with k, m or g", flag, s)
 	}
 	return n * unit, nil
 }

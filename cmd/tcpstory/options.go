@@ -98,6 +98,11 @@ func (c *choice) flags(f *pflag.FlagSet) {
 	f.IntVarP(&c.snaplen, "snapshot-length", "s", kernel.DefaultSnaplen, fmt.Sprintf("keep `N` bytes of a packet (%d; 0: %d, the most)", kernel.DefaultSnaplen, kernel.MaxSnaplen))
 	f.BoolVar(&c.noPackets, "no-packets", false, "the kernel's side only")
 	f.BoolVar(&c.noStates, "no-states", false, "the packets only, in tcpdump's lines")
+	c.whoseFlags(f)
+}
+
+// whoseFlags are those that choose by where a socket lives, and whose it is.
+func (c *choice) whoseFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&c.netns, "netns", nil, "only network namespace `NAME`, or PATH, or PID (repeatable)")
 	f.StringSliceVarP(&c.pids, "pid", "p", nil, "only sockets that process `PID` uses (repeatable)")
 	f.StringSliceVar(&c.comms, "comm", nil, "only sockets of processes named `NAME` (repeatable)")
@@ -123,7 +128,9 @@ func (o *options) lastFlags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.help, "help", "h", false, "this text")
 	f.BoolVar(&o.version, "version", false, "print the version")
 	for _, hidden := range []string{"direction-bsd", "number", "help", "version"} {
-		_ = f.MarkHidden(hidden)
+		if f.Lookup(hidden) != nil {
+			_ = f.MarkHidden(hidden)
+		}
 	}
 }
 

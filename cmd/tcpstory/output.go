@@ -16,7 +16,7 @@ import (
 type output struct {
 	sink    render.Sink
 	keeper  render.Keeper // the sink, if it is read back; else nil
-	record  *recorder     // nil: nothing is recorded
+	record  chronicle     // nil: nothing is recorded
 	steps   uint64        // of any kind so far
 	follows bool          // the last one was inferred
 	warn    func(string, ...any)
@@ -26,6 +26,16 @@ type output struct {
 	packets bool
 
 	counters bool // the sink takes KindCounters
+}
+
+// chronicle is a recorder: into a file, or into memory until something happens.
+type chronicle interface {
+	starts(*conn.Table)     // it is told of the table before the first step
+	rotate(now int64) error // an event of that time is about to be applied
+	write(*conn.Step) error
+	pause(now int64) error // something was given out though nothing came
+	flush() error          // a lull
+	close() error
 }
 
 func newOutput(e *env, o *options, link tcp.LinkType) (*output, error) {

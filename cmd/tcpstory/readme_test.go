@@ -89,7 +89,12 @@ func runShown(t *testing.T, l *lab.Lab, bin, dir, command string) {
 		}
 		return
 	}
-	traces := strings.Contains(command, "tcpstory") && !strings.Contains(command, "tcplab") &&
+	if strings.Contains(command, " now --watch ") {
+		p.awaits(`TCP sockets$`)
+		p.interrupt()
+		return
+	}
+	traces := strings.Contains(command, "tcpstory") && !strings.Contains(command, " now") && !strings.Contains(command, "tcplab") &&
 		!strings.Contains(command, " -r ") && !strings.Contains(command, " -c ") && !strings.HasSuffix(command, " doctor") && !strings.HasSuffix(command, " --rules")
 	if !traces {
 		p.ends(0)

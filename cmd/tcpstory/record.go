@@ -29,11 +29,15 @@ type recording struct {
 	buffer  int    // -B, KiB
 
 	bytes int64 // size
+
+	flightOptions
 }
 
 const recordHead = `usage: tcpstory record -w FILE [flags] [filter expression]
 Records packets and the kernel's events, in their order, in a pcapng file. tcpstory
 -r FILE shows what tcpstory would have shown; Wireshark, tshark and tcpdump read it.
+With --ring it is a flight recorder: it keeps the past in memory, and writes a file
+when something happens.
 
 `
 
@@ -48,6 +52,7 @@ func (o *options) recordFlags() *pflag.FlagSet {
 	f.IntVarP(&o.files, "file-count", "W", 0, "with -C: at most `N` files, the oldest is written anew; with -G: end after N")
 	f.StringVar(&o.rows, "rows", "journal", "other programs see kernel events as `journal` entries; pdu: better in Wireshark, tcpdump refuses the file; none: half the size")
 	f.BoolVar(&o.print, "print", false, "show them, too")
+	o.flightOptions.flags(f)
 	o.choice.flags(f)
 	f.IntVarP(&o.buffer, "buffer-size", "B", kernel.DefaultRingSize>>10, "ring buffer of `KIB`, a power of two (16384)")
 	o.view.flags(f)
@@ -81,9 +86,10 @@ func (o *options) checkRecord(c *faults, f *pflag.FlagSet) {
 	c.when(o.print && o.record == capture.Stdio, "--print and -w - both want standard output")
 	if o.size != "" {
 		var err error
-		o.bytes, err = bytesOf(o.size)
+		o.bytes, err = bytesOf("-C", o.size)
 		c.when(err != nil, "%v", err)
 	}
+	o.checkFlight(c, f)
 	c.when(f.Changed("rotate-seconds") && o.seconds < 1, "-G %d: want 1 or more", o.seconds)
 	c.when(f.Changed("file-count") && o.files < 1, "-W %d: want 1 or more", o.files)
 	c.when(o.files > 0 && o.size == "" && o.seconds == 0, "-W counts the files of -C or -G")
@@ -99,7 +105,7 @@ func recordLive(ctx context.Context, e *env) error {
 	case e.closed && (o.help || o.print || o.record == capture.Stdio):
 		return errStdoutClosed
 	case o.help:
-		_, err := fmt.Fprint(e.stdout, usage(recordHead, flags))
+		_, err := fmt.Fprint(e.stdout, usage(recordHead, flags)+triggerHelp())
 		return err
 	case o.version:
 		return version(ctx, e)
@@ -115,6 +121,13 @@ func newRecording(e *env, o *options, link tcp.LinkType) (*output, error) {
 		if out, err = newOutput(e, o, link); err != nil {
 			return nil, err
 		}
+	}
+	if o.flies() {
+		var err error
+		if out.record, err = newFlight(e, o, link); err != nil {
+			return nil, errors.Join(err, out.sink.Close())
+		}
+		return out, nil
 	}
 	f := &files{path: o.record, size: o.bytes, every: time.Duration(o.seconds) * time.Second, most: o.files, stdout: e.stdout}
 	file, err := f.first(time.Now().UnixNano())

@@ -64,6 +64,7 @@ func (r *recorder) describe(s *conn.Step) *record.Note {
 	return n
 }
 
+func (r *recorder) starts(t *conn.Table)  { r.table = t }
 func (r *recorder) pause(now int64) error { return r.files.failed(r.w.Pause(now), r.w) }
 func (r *recorder) flush() error          { return r.files.failed(r.w.Flush(), r.w) }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // sockets are the three whose transitions a story may tell.
-var sockets = []struct {
+var socketEnds = []struct {
 	host, role string
 	path       func(lab.Story) lab.Path
 	errno      func(lab.Story, lab.Family) unix.Errno
@@ -38,7 +38,7 @@ func (tell *telling) states(host, role string) []happening {
 // error is told with the last step, and the time in each state is right.
 func (v *verdict) transitions() {
 	n := 0
-	for _, s := range sockets {
+	for _, s := range socketEnds {
 		have := v.of.states(s.host, s.role)
 		n += len(have)
 		v.path(s.role, have, s.path(v.of.Story).Transitions())
@@ -166,7 +166,7 @@ func (v *verdict) inferred(netns uint32, to tcp.State) (list []happening) {
 // timeWait: who sent his FIN first, or at the same time, is in TIME_WAIT after
 // an orderly close, and it is told once; nobody is after a RST or a time-out.
 func (v *verdict) timeWait() {
-	for _, s := range sockets {
+	for _, s := range socketEnds {
 		path := s.path(v.of.Story)
 		want := 0
 		if n := len(path); n > 1 && (path[n-2] == tcp.FinWait2 || path[n-2] == tcp.Closing) {

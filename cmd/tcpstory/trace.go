@@ -153,7 +153,7 @@ func newStory(o *options, filter func(tcp.Flow) bool, whose func(*conn.Conn) boo
 		Filter: filter, Whose: whose, TellOlder: o.json || o.why, PacketsOnly: packetsOnly,
 	})}
 	if out.record != nil {
-		out.record.table = s.table
+		out.record.starts(s.table)
 	}
 	return s
 }

@@ -25,24 +25,30 @@ func (o *options) choose(c *kernel.Config, names *host.Names) error {
 	if len(o.processes) > 0 && !kernel.InFirstPIDs() {
 		return errors.New("-p: the kernel counts processes as the host does, and this is a PID namespace of its own: run on the host, or with --pid=host (--comm NAME chooses by name)")
 	}
+	cgroups, err := o.chooseHere(names)
+	c.PIDs, c.Comms, c.Cgroups = o.processes, o.comms, cgroups
+	return err
+}
+
+// chooseHere finds the cgroups, and processes that are not there, numbered as /proc
+// numbers them.
+func (o *options) chooseHere(names *host.Names) (cgroups []uint64, err error) {
 	for _, pid := range o.processes {
 		if err := isProcess("/proc", pid); err != nil {
-			return fmt.Errorf("-p %d: %w", pid, err)
+			return nil, fmt.Errorf("-p %d: %w", pid, err)
 		}
 	}
-	c.PIDs = o.processes
 	for i, name := range o.comms {
 		o.comms[i] = name[:min(len(name), commLen)]
 	}
-	c.Comms = o.comms
 	for _, path := range o.cgroups {
 		id, err := names.CgroupID(path)
 		if err != nil {
-			return fmt.Errorf("--cgroup %s: %w", path, err)
+			return nil, fmt.Errorf("--cgroup %s: %w", path, err)
 		}
-		c.Cgroups = append(c.Cgroups, id)
+		cgroups = append(cgroups, id)
 	}
-	return nil
+	return cgroups, nil
 }
 
 // isProcess wants the number of a running process, and not a thread's.

@@ -18,14 +18,14 @@ import (
 
 // asking is the command line of why, besides what is traced.
 type asking struct {
-	why     bool
-	after   time.Duration
-	slow    time.Duration
-	idle    time.Duration
-	lasts   time.Duration // --for
-	once    bool
-	summary bool
-	rules   bool
+	why      bool
+	standing time.Duration // --after
+	slow     time.Duration
+	idle     time.Duration
+	lasts    time.Duration // --for
+	once     bool
+	summary  bool
+	rules    bool
 
 	trouble bool // some verdict was given
 }
@@ -40,7 +40,7 @@ func (o *options) whyFlags() *pflag.FlagSet {
 	f := newFlags()
 	l := diagnose.DefaultLimits
 	f.StringVarP(&o.read, "read", "r", "", "of recording `FILE` (- standard input) instead of what happens now")
-	f.DurationVar(&o.after, "after", l.After, "speak of a bad condition that has lasted `DURATION`")
+	f.DurationVar(&o.standing, "after", l.After, "speak of a bad condition that has lasted `DURATION`")
 	f.DurationVar(&o.slow, "slow", l.Slow, "a request that waits `DURATION` for its answer is slow")
 	f.DurationVar(&o.idle, "idle", l.Idle, "a middlebox may have forgotten what was idle for `DURATION`")
 	f.BoolVar(&o.once, "once", false, "exit status 3 when there is trouble, 0 when there is none; live, it looks for --for")
@@ -48,20 +48,12 @@ func (o *options) whyFlags() *pflag.FlagSet {
 	f.BoolVar(&o.summary, "summary", false, "at the end, how many connections have which trouble, and nothing else")
 	f.BoolVar(&o.json, "json", false, "one JSON object a line")
 	f.BoolVar(&o.rules, "rules", false, "list the rules and their thresholds")
+	f.StringVarP(&o.device, "interface", "i", "", "only `IFACE` (or any) of this namespace")
+	f.BoolVar(&o.noPackets, "no-packets", false, "the kernel's side only: verdicts claim less")
 	o.choice.whoseFlags(f)
 	f.IntVar(&o.ring, "ring", kernel.DefaultRingSize, "ring buffer of `BYTES`, a power of two (16 MiB)")
 	o.lastFlags(f)
 	return f
-}
-
-// whoseFlags are those that choose connections.
-func (c *choice) whoseFlags(f *pflag.FlagSet) {
-	f.StringVarP(&c.device, "interface", "i", "", "only `IFACE` (or any) of this namespace")
-	f.BoolVar(&c.noPackets, "no-packets", false, "the kernel's side only: verdicts claim less")
-	f.StringSliceVar(&c.netns, "netns", nil, "only network namespace `NAME`, or PATH, or PID (repeatable)")
-	f.StringSliceVarP(&c.pids, "pid", "p", nil, "only sockets that process `PID` uses (repeatable)")
-	f.StringSliceVar(&c.comms, "comm", nil, "only sockets of processes named `NAME` (repeatable)")
-	f.StringSliceVar(&c.cgroups, "cgroup", nil, "only sockets made in cgroup `PATH` or below (repeatable)")
 }
 
 func parseWhy(args []string) (*options, *pflag.FlagSet, error) {
@@ -74,10 +66,10 @@ func parseWhy(args []string) (*options, *pflag.FlagSet, error) {
 	o.expr = strings.Join(f.Args(), " ")
 	o.snaplen = kernel.DefaultSnaplen
 	if o.once && o.lasts == 0 {
-		o.lasts = o.after + time.Second
+		o.lasts = o.standing + time.Second
 	}
 	var c faults
-	c.when(o.after <= 0, "--after %v: want more than 0", o.after)
+	c.when(o.standing <= 0, "--after %v: want more than 0", o.standing)
 	c.when(o.slow <= 0, "--slow %v: want more than 0", o.slow)
 	c.when(o.idle <= 0, "--idle %v: want more than 0", o.idle)
 	c.when(o.lasts < 0, "--for %v: want more than 0", o.lasts)
@@ -127,7 +119,7 @@ func why(ctx context.Context, e *env) error {
 // limits are the published ones, with what the command line says.
 func (a *asking) limits() diagnose.Limits {
 	l := diagnose.DefaultLimits
-	l.After, l.Slow, l.Idle = a.after, a.slow, a.idle
+	l.After, l.Slow, l.Idle = a.standing, a.slow, a.idle
 	return l
 }
 

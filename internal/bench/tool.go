@@ -32,6 +32,7 @@ const (
 	Story        = "tcpstory"
 	StoryPackets = "tcpstory-packets"
 	StoryRecord  = "tcpstory-record"
+	StoryFlight  = "tcpstory-flight"
 	TCPStates    = "tcpstates"
 	TCPLife      = "tcplife"
 	DumpLines    = "tcpdump-l"
@@ -53,6 +54,7 @@ func allTools() []*Tool {
 		storyTool(Story),
 		storyTool(StoryPackets, "--no-states"),
 		recordTool(),
+		flightTool(),
 		libbpfTool(TCPStates),
 		libbpfTool(TCPLife),
 		dumpTool(DumpLines, "-l", "-nn", "-i", "lo"),
@@ -70,6 +72,14 @@ func storyTool(name string, args ...string) *Tool {
 // recordTool is tcpstory record, with packets as long as tcpdump's.
 func recordTool() *Tool {
 	t := storyTool(StoryRecord, "record", "-w", "-", "-s", "128")
+	t.binary, t.account = true, accountRecord
+	return t
+}
+
+// flightTool is the flight recorder, to which nothing happens: what it tells is what
+// it has kept for a while.
+func flightTool() *Tool {
+	t := storyTool(StoryFlight, "record", "--ring", "64m", "-w", "/dev/shm/tcpstory-bench", "--keep-files", "1", "-s", "128")
 	t.binary, t.account = true, accountRecord
 	return t
 }

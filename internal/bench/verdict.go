@@ -41,10 +41,11 @@ var limits = []struct {
 	{Story, DumpLines, cpuSpent, 0.25, false},
 	{Story, DumpLines, cpuSpent, 0.25, true},
 	{StoryRecord, DumpFile, loadAdded, 1, false},
+	{StoryFlight, DumpFile, loadAdded, 1. / 3, false},
 }
 
 // storyTools are ours: what must lose nothing and start soon.
-var storyTools = []string{StoryStates, Story, StoryPackets, StoryRecord}
+var storyTools = []string{StoryStates, Story, StoryPackets, StoryRecord, StoryFlight}
 
 // firstEventLimit is the time from exec to the first event, ms.
 const firstEventLimit = 300
@@ -84,7 +85,7 @@ func (r *Report) compare(i int) []Verdict {
 	q := quotientOf(ours, theirs)
 	return []Verdict{{
 		Pass: their > 0 && our <= l.atMost*their,
-		Text: fmt.Sprintf("%s, %s: %s %.2f µs, %s %.2f µs: ×%s, at most ×%g",
+		Text: fmt.Sprintf("%s, %s: %s %.2f µs, %s %.2f µs: ×%s, at most ×%.3g",
 			l.what, pace, r.title(l.tool), our, r.title(l.with), their, q.with("%.3f"), l.atMost),
 	}}
 }

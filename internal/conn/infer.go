@@ -50,6 +50,9 @@ var patience = [...]int64{
 	GroundReuse:       0,
 }
 
+// Patience is how long after a transition's own time it is told at the earliest.
+func (g Ground) Patience() time.Duration { return time.Duration(patience[g]) }
+
 // inference is a transition that is to be told.
 type inference struct {
 	conn     *Conn

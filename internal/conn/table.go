@@ -221,13 +221,14 @@ func (t *Table) selects(c *Conn) bool {
 var somebody = netip.AddrPortFrom(netip.Addr{}, 65535)
 
 // matches asks the filter about a flow.
-func (t *Table) matches(f tcp.Flow) bool {
-	if t.opt.Filter == nil {
-		return true
-	}
+func (t *Table) matches(f tcp.Flow) bool { return t.opt.Filter == nil || Matches(t.opt.Filter, f) }
+
+// Matches asks a filter about a socket's flow: a listener's as that of a connection
+// to it.
+func Matches(filter func(tcp.Flow) bool, f tcp.Flow) bool {
 	f = tcp.Flow{Local: openEnded(f.Local), Remote: openEnded(f.Remote)}
 	if !f.Remote.Addr().IsValid() && f.Remote.Port() == 0 {
 		f.Remote = somebody
 	}
-	return t.opt.Filter(f)
+	return filter(f)
 }

@@ -16,7 +16,7 @@ func TestOutputDoc(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := string(doc)
-	for name, table := range map[string]string{"lines": lineTable(), "json": jsonTable()} {
+	for name, table := range map[string]string{"lines": lineTable(), "json": jsonTable(), "now": socketTable(SocketFields), "namespace": socketTable(NamespaceFields), "groups": groupTable()} {
 		want = replaceTable(t, want, name, table)
 	}
 	if *update {
@@ -55,6 +55,24 @@ func jsonTable() string {
 	b.WriteString("| name | type | meaning |\n|---|---|---|\n")
 	for _, f := range JSONFields {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", f.Name, f.Type, f.Text)
+	}
+	return b.String()
+}
+
+func socketTable(fields []SocketField) string {
+	var b strings.Builder
+	b.WriteString("| name | type | meaning |\n|---|---|---|\n")
+	for _, f := range fields {
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", f.Name, f.Type, f.Text)
+	}
+	return b.String()
+}
+
+func groupTable() string {
+	var b strings.Builder
+	b.WriteString("| group | counts by |\n|---|---|\n")
+	for _, g := range SocketGroups {
+		fmt.Fprintf(&b, "| %s | %s |\n", g.Name, g.Text)
 	}
 	return b.String()
 }

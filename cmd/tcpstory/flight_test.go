@@ -1,0 +1,276 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"tcpstory/internal/flight"
+	"tcpstory/internal/lab"
+)
+
+// TestTriggers: each trigger fires for what it is there for, alone, and its file tells
+// the connection's story as it was shown live.
+func TestTriggers(t *testing.T) {
+	played := map[string]bool{}
+	for _, c := range []struct {
+		trigger, scenario string
+		args              []string
+	}{
+		{"connect-failed", "refused", nil},
+		{"timeout", "keepalive-death", nil},
+		{"reset", "abort", nil},
+		{"reset", "reset-unread", nil},
+		{"retransmits=1", "retransmit", nil},
+		{"match", "close-client-first", []string{"--match", "tcp[tcpflags] & tcp-push != 0"}},
+		{"match", "icmp-unreachable", []string{"--match", "icmp[0] = 3"}},
+	} {
+		why, _, _ := strings.Cut(c.trigger, "=")
+		played[why] = true
+		t.Run(c.trigger+"/"+c.scenario, func(t *testing.T) {
+			t.Parallel()
+			s, err := lab.Find(c.scenario)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := newLab(t, lab.Options{Topology: s.Topology})
+			dir := t.TempDir()
+			p := watch(t, here{}, slices.Concat([]string{"record", "--ring", "4m", "-w", dir, "--after", "1m", "--print", "--view", "lines", "--on", c.trigger},
+				c.args, watching(l, s))...)
+			if err := s.Run(t.Context(), l, lab.IPv4); err != nil {
+				t.Fatal(err)
+			}
+			p.interrupt()
+			live := slices.DeleteFunc(p.out.text(), regexp.MustCompile(` > \*: `).MatchString) // the listener's
+			if d := cmp.Diff(live, readBack(t, onlyFile(t, dir, why), "--view", "lines")); d != "" || len(live) < 5 {
+				t.Errorf("live (-) and the incident (+):\n%s", d)
+			}
+			if all, _ := filepath.Glob(filepath.Join(dir, "*")); len(all) != 1 {
+				t.Errorf("files: %v", all)
+			}
+			judgeRuns(t, "capinfos", onlyFile(t, dir, why))
+		})
+	}
+	for _, trigger := range flight.Triggers() {
+		if !played[trigger.Name] && trigger.Name != flight.Signal && trigger.Name != flight.Stuck { // theirs are tests of their own
+			t.Errorf("%s is not played", trigger.Name)
+		}
+	}
+}
+
+// TestFlightStuck: a peer that does not close is told once, as long as nothing changes.
+func TestFlightStuck(t *testing.T) {
+	r := routes(newLab(t, lab.Options{}), 7338)[0]
+	ln := r.listen(t)
+	defer ln.Close()
+	p, dir := flies(t, r, "--ring", "4m", "--after", "0s", "--on", "stuck=300ms", "port", "7338")
+	k := r.connect(t, ln)
+	if err := k.client.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	p.awaitsIn(p.err, regexp.MustCompile(fmt.Sprintf(`incident: stuck, .*:%d`, k.local().Port())))
+	time.Sleep(700 * time.Millisecond) // long enough for a second
+	p.interrupt()
+	lines := readBack(t, onlyFile(t, dir, "stuck"))
+	if count(lines, `State ESTABLISHED -> CLOSE_WAIT`) != 1 || count(lines, `Flags \[S\]`) != 2 {
+		t.Errorf("read back:\n%s", strings.Join(lines, "\n"))
+	}
+	k.client.Close()
+	k.server.Close()
+}
+
+// TestNoIncident: ordinary connections are none, whatever is on.
+func TestNoIncident(t *testing.T) {
+	r := routes(newLab(t, lab.Options{}), 7332)[0]
+	p, dir := flies(t, r, "--ring", "4m", "port", "7332")
+	for range 20 {
+		r.converse(t, 100, 200)
+	}
+	p.interrupt()
+	if all, _ := filepath.Glob(filepath.Join(dir, "*")); len(all) > 0 {
+		t.Errorf("files: %v\n%s", all, p.both())
+	}
+}
+
+// TestFlightSignal: SIGUSR1 writes everything of the time before, and until the time
+// after is over; what was there before memory begins stands as existing.
+func TestFlightSignal(t *testing.T) {
+	r := routes(newLab(t, lab.Options{}), 7333)[0]
+	ln := r.listen(t)
+	defer ln.Close()
+	old := r.connect(t, ln)
+	p, dir := flies(t, r, "--ring", "4m", "--before", "500ms", "--after", "300ms", "port", "7333")
+	first := r.connect(t, ln)
+	time.Sleep(700 * time.Millisecond) // out of the window
+	old.sends(old.client, old.server, text(10))
+	second := r.connect(t, ln)
+	if err := p.cmd.Process.Signal(unix.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	p.awaitsIn(p.err, regexp.MustCompile(`^tcpstory: incident: signal: .*signal\.pcapng$`))
+	late := r.connect(t, ln)
+	p.interrupt()
+	lines := readBack(t, onlyFile(t, dir, "signal"), "--json")
+	for name, c := range map[string]struct {
+		of    link
+		lines bool
+		older bool
+	}{"older than the trace": {old, true, true}, "older than the window": {first, false, false}, "in the window": {second, true, false}, "late": {late, false, false}} {
+		port := fmt.Sprintf(`":?%d`, c.of.local().Port())
+		mine := slices.DeleteFunc(slices.Clone(lines), func(l string) bool {
+			return isAside(l) || !strings.Contains(l, port[3:]) || strings.Contains(l, `"kind":"socket"`)
+		})
+		if (len(mine) > 0) != c.lines || count(mine, `"older":true`) > 0 != c.older {
+			t.Errorf("%s: %d lines\n%s", name, len(mine), strings.Join(mine, "\n"))
+		}
+		c.of.abort()
+	}
+}
+
+// TestFlightRate: more incidents than are asked for in a minute are counted, and told.
+func TestFlightRate(t *testing.T) {
+	r := routes(newLab(t, lab.Options{}), 7334)[0]
+	p, dir := flies(t, r, "--ring", "4m", "--after", "0s", "--incidents", "3", "port", "7334")
+	for range 8 {
+		r.dial() // nobody listens
+	}
+	p.interrupt()
+	if all, _ := filepath.Glob(filepath.Join(dir, "*")); len(all) != 3 {
+		t.Errorf("files: %v", all)
+	}
+	if said := p.err.text(); count(said, `^tcpstory: 5 incidents left out, more than --incidents 3 a minute: 5 connect-failed$`) != 1 {
+		t.Errorf("said:\n%s", strings.Join(said, "\n"))
+	}
+}
+
+// TestFlightKeeps: the oldest files go, by number and by size, an earlier run's first,
+// and nothing else does.
+func TestFlightKeeps(t *testing.T) {
+	r := routes(newLab(t, lab.Options{}), 7335)[0]
+	for _, c := range []struct {
+		args  []string
+		files int
+		bytes int64
+	}{
+		{[]string{"--keep-files", "2"}, 2, 1 << 20},
+		{[]string{"--keep", "220k"}, 100, 220 << 10},
+	} {
+		dir := t.TempDir()
+		other, earlier := filepath.Join(dir, "incident-notes.pcapng"), filepath.Join(dir, "incident-20200101-000000.000-reset.pcapng")
+		for _, path := range []string{other, earlier} {
+			if err := os.WriteFile(path, make([]byte, 200<<10), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := recordOf(t, r.client, dir, slices.Concat(c.args, []string{"--ring", "4m", "--after", "0s", "--incidents", "100", "port", "7335"})...)
+		for range 5 {
+			r.dial()
+			p.awaitsIn(p.err, regexp.MustCompile(`incident: connect-failed`))
+		}
+		p.interrupt()
+		var bytes int64
+		files, _ := filepath.Glob(filepath.Join(dir, "incident-2*"))
+		for _, f := range files {
+			info, err := os.Stat(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bytes += info.Size()
+		}
+		if len(files) == 0 || len(files) > c.files || bytes > c.bytes || slices.Contains(files, earlier) {
+			t.Errorf("%v: %d files of %d bytes: %v", c.args, len(files), bytes, files)
+		}
+		if _, err := os.Stat(other); err != nil {
+			t.Errorf("%v: %v", c.args, err)
+		}
+	}
+}
+
+// TestFlightDiskFull: a full disk costs incidents, is told, and does not end the
+// recorder; what is left reads. The next that finds room is whole.
+func TestFlightDiskFull(t *testing.T) {
+	r := routes(newLab(t, lab.Options{}), 7336)[0]
+	dir := t.TempDir()
+	if err := unix.Mount("tcpstory-test", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(dir, unix.MNT_DETACH)
+	ballast := filepath.Join(dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 60<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := recordOf(t, r.client, dir, "--ring", "4m", "--after", "0s", "--on", "connect-failed", "port", "7336")
+	r.dial()
+	r.dial()
+	p.awaitsIn(p.err, regexp.MustCompile(`^tcpstory: write recording .*: no space left on device$`))
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	local := r.knocks(t)
+	p.awaitsIn(p.err, regexp.MustCompile(fmt.Sprintf(`incident: connect-failed, \S+:%d > `, local)))
+	if err := p.cmd.Process.Signal(unix.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	p.ends(1)
+	files, _ := filepath.Glob(filepath.Join(dir, "incident-*"))
+	for _, f := range files {
+		if info, err := os.Stat(f); err == nil && info.Size() > 0 {
+			judgeRuns(t, "capinfos", f)
+		}
+	}
+}
+
+// knocks is refused, at a port that it returns.
+func (r route) knocks(t *testing.T) uint16 {
+	t.Helper()
+	var port int
+	err := r.client.Within(func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: r.client.Addr4().As4()}); err != nil {
+			return err
+		}
+		at, err := unix.Getsockname(fd)
+		if err != nil {
+			return err
+		}
+		port = at.(*unix.SockaddrInet4).Port
+		if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: r.at.Addr().As4(), Port: int(r.at.Port())}); err != unix.ECONNREFUSED {
+			return fmt.Errorf("connect: %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uint16(port)
+}
+
+// TestFlightMemory: under load memory stays within the ring and what tcpstory takes
+// anyway.
+func TestFlightMemory(t *testing.T) {
+	l := newLab(t, lab.Options{})
+	r := routes(l, 7337)[0]
+	p, _ := flies(t, r, "--ring", "8m")
+	result, err := lab.Load(t.Context(), r.client, lab.LoadOptions{Duration: 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := resident(t, p)
+	t.Logf("%v: %d KiB resident", result, most)
+	if most > (8+120)<<10 {
+		t.Errorf("%d KiB resident", most)
+	}
+	p.interrupt()
+}

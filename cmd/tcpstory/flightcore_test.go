@@ -1,0 +1,75 @@
+package main
+
+import (
+	"path/filepath"
+	"testing"
+
+	"tcpstory/internal/conn"
+	"tcpstory/internal/conn/conntest"
+	"tcpstory/internal/flight"
+	"tcpstory/internal/record"
+	"tcpstory/internal/tcp"
+)
+
+// idle is a flight recorder to which nothing happens, and its table.
+func idle(t testing.TB) (*flightRecorder, *conn.Table) {
+	t.Helper()
+	chosen, err := flight.Choose(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := openShelf(filepath.Join(t.TempDir(), "x"), 1<<20, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &flightRecorder{ring: flight.NewRing(make([]byte, 1<<20)), watch: flight.NewWatch(chosen), limit: flight.NewLimit(1), shelf: s, unpack: record.NewUnpacker()}
+	table := conn.New(conn.Options{})
+	f.starts(table)
+	return f, table
+}
+
+// round plays two hosts' healthy connection, in other moments each time.
+func round(t testing.TB, f *flightRecorder, table *conn.Table, events []*tcp.Event) {
+	for _, ev := range events {
+		ev.Time += int64(2 * conn.DefaultLinger) // for the table to forget the last round
+		if err := f.write(table.Apply(ev)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestFlightDoesNotAllocate: to keep an event costs no memory but the ring's.
+func TestFlightDoesNotAllocate(t *testing.T) {
+	f, table := idle(t)
+	events := conntest.Whole(conntest.Hosts(80)).Events
+	for range 100 {
+		round(t, f, table, events)
+	}
+	if n := testing.AllocsPerRun(100, func() { round(t, f, table, events) }); n > 0 {
+		t.Errorf("%v allocations for %d events", n, len(events))
+	}
+}
+
+// BenchmarkFlight is what keeping one event in memory costs, BenchmarkTable what
+// finding its place has cost before.
+func BenchmarkFlight(b *testing.B) {
+	f, table := idle(b)
+	events := conntest.Whole(conntest.Hosts(80)).Events
+	b.ReportAllocs()
+	for b.Loop() {
+		round(b, f, table, events)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(events)), "ns/event")
+}
+
+func BenchmarkTable(b *testing.B) {
+	table := conn.New(conn.Options{})
+	events := conntest.Whole(conntest.Hosts(80)).Events
+	for b.Loop() {
+		for _, ev := range events {
+			ev.Time += int64(2 * conn.DefaultLinger)
+			table.Apply(ev)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(events)), "ns/event")
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"fmt"
+
+	"tcpstory/internal/conn"
+	"tcpstory/internal/flight"
+	"tcpstory/internal/record"
+	"tcpstory/internal/tcp"
+)
+
+// incident is one that is being written: its part of the past, and what follows, go
+// through a table of its own into its file, as reading the file will do it.
+type incident struct {
+	f       *flightRecorder
+	name    string // of the file
+	title   string // for people
+	window  bool   // it is everything from some time on
+	from    int64
+	until   int64
+	numbers map[uint64]bool // of the conversation
+	ends    map[uint64]bool // cookies of its sockets
+	conns   []*conn.Conn    // its sockets, while it begins
+	story   *story
+	rec     *recorder
+	claimed int64 // of the shelf
+}
+
+// begin opens an incident's file.
+func (f *flightRecorder) begin(i *flight.Incident) (*incident, error) {
+	in := &incident{
+		f: f, name: f.shelf.name(i), title: title(i), until: i.Time + int64(f.o.after),
+		numbers: map[uint64]bool{}, ends: map[uint64]bool{},
+	}
+	if i.Conn == nil || i.Number == 0 || f.o.window {
+		in.window, in.from = true, i.Time-int64(f.o.before)
+	} else {
+		in.numbers[i.Number] = true
+		in.join(i.Conn)
+		in.join(i.Conn.Peer)
+	}
+	out := &files{path: in.name}
+	file, err := out.open()
+	if err != nil {
+		return nil, err
+	}
+	in.rec = &recorder{w: record.NewWriter(file, f.about, rowKinds[f.o.rows]), files: out}
+	as := *f.o
+	as.replays = true
+	in.story = newStory(&as, f.could, f.o.whose(), &output{sink: nowhere{}, record: in.rec})
+	return in, nil
+}
+
+// title says in a line what has happened, and to whom.
+func title(i *flight.Incident) string {
+	if !i.Flow.Local.IsValid() && !i.Flow.Remote.IsValid() {
+		return i.Why
+	}
+	return fmt.Sprintf("%s, %s > %s", i.Why, i.Flow.Local, i.Flow.Remote)
+}
+
+func (in *incident) join(c *conn.Conn) {
+	if c == nil {
+		return
+	}
+	in.conns = append(in.conns, c)
+	if c.Number != 0 {
+		in.numbers[c.Number] = true
+	}
+	if c.Cookie != 0 {
+		in.ends[c.Cookie] = true
+	}
+}
+
+// isAbout reports whether an entry belongs to the incident.
+func (in *incident) isAbout(e *flight.Entry) bool {
+	return e.Common() || in.window && e.Time >= in.from || e.Conn != 0 && in.numbers[e.Conn] || e.Cookie != 0 && in.ends[e.Cookie]
+}
+
+// take writes one event.
+func (in *incident) take(ev *tcp.Event) error {
+	if err := in.story.take(ev); err != nil {
+		return err
+	}
+	if ev.Kind == tcp.KindNone {
+		if err := in.rec.pause(ev.Time); err != nil {
+			return err
+		}
+	}
+	return in.claim()
+}
+
+// claimStep is how much room is claimed at a time: with what is in a block to come
+// and the file's end, a file stays below what it has claimed.
+const claimStep = 256 << 10
+
+// claim sees to it that the file stays within --keep.
+func (in *incident) claim() error {
+	if in.rec.w.Size()+claimStep/4 < in.claimed {
+		return nil
+	}
+	step := min(claimStep, max(in.f.shelf.most/8, claimStep/8))
+	ok, err := in.f.shelf.claim(step)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return errCut
+	}
+	in.claimed += step
+	return nil
+}
+
+// tellPast writes what memory has of the incident: first the sockets that were there
+// when that begins.
+func (in *incident) tellPast() error {
+	if in.window {
+		in.f.table.Each(func(c *conn.Conn) {
+			if !c.PassedOver() {
+				in.conns = append(in.conns, c)
+			}
+		})
+	}
+	if err := in.tellStanding(); err != nil {
+		return err
+	}
+	in.conns = nil
+	var ev tcp.Event
+	return in.f.ring.All(func(e *flight.Entry) error {
+		if !in.isAbout(e) {
+			return nil
+		}
+		if err := in.f.unpack.Unpack(&ev, e.Row); err != nil {
+			return err
+		}
+		ev.Decode()
+		return in.take(&ev)
+	})
+}
+
+// tellStanding writes the sockets that memory does not show beginning, as what
+// existed: in the state that their first transition leaves, or, without any, in
+// which they still are.
+func (in *incident) tellStanding() error {
+	met := map[uint64]bool{} // cookies whose first transition was met
+	var begins int64
+	var first []flight.Entry
+	err := in.f.ring.All(func(e *flight.Entry) error {
+		if !in.isAbout(e) || e.Common() {
+			return nil
+		}
+		if begins == 0 {
+			begins = e.Time
+		}
+		in.numbers[e.Conn] = in.numbers[e.Conn] || !in.window && e.Conn != 0
+		if e.Kind != tcp.KindState || e.Cookie == 0 || met[e.Cookie] {
+			return nil
+		}
+		if met[e.Cookie] = true; !e.Begins() {
+			first = append(first, *e)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	known := map[uint64]*conn.Conn{}
+	for _, c := range in.conns {
+		known[c.Cookie] = c
+		if !c.Socket || c.Cookie == 0 || met[c.Cookie] || c.Closed != 0 {
+			continue
+		}
+		if err := in.tellSocket(begins, &tcp.Event{Cookie: c.Cookie, Netns: c.Netns, Flow: c.Flow, New: c.State, Cgroup: c.Cgroup}, c); err != nil {
+			return err
+		}
+	}
+	for i := range first {
+		var ev tcp.Event
+		if err := in.f.unpack.Unpack(&ev, first[i].Row); err != nil {
+			return err
+		}
+		if err := in.tellSocket(begins, &tcp.Event{Cookie: ev.Cookie, Netns: ev.Netns, Flow: ev.Flow, New: ev.Old, Cgroup: ev.Cgroup}, known[ev.Cookie]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellSocket writes a socket as one that existed; c, if it is known, tells who had
+// opened it, and what its place is called. In one event, since an owner of its own
+// would be news.
+func (in *incident) tellSocket(at int64, same *tcp.Event, c *conn.Conn) error {
+	same.Kind, same.Time = tcp.KindSocket, at
+	var events []tcp.Event
+	if c != nil {
+		events = places(c)
+		if same.Task = c.Opener; c.Opener == c.Task {
+			same.Via = c.Via
+		}
+	}
+	events = append(events, *same)
+	for i := range events {
+		events[i].Time = at
+		if err := in.take(&events[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// places are what a connection's namespace and cgroup are called.
+func places(c *conn.Conn) (events []tcp.Event) {
+	if p := c.Namespace; p != nil && *p != (tcp.Place{}) {
+		events = append(events, tcp.Event{Kind: tcp.KindPlace, Netns: c.Netns, Place: p})
+	}
+	if p := c.Home; p != nil && *p != (tcp.Place{}) {
+		events = append(events, tcp.Event{Kind: tcp.KindPlace, Cgroup: c.Cgroup, Place: p})
+	}
+	return events
+}
