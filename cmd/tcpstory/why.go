@@ -18,14 +18,14 @@ import (
 
 // asking is the command line of why, besides what is traced.
 type asking struct {
-	why     bool
-	hung    time.Duration // --after
-	slow    time.Duration
-	idle    time.Duration
-	lasts   time.Duration // --for
-	once    bool
-	summary bool
-	rules   bool
+	why      bool
+	standing time.Duration // --after
+	slow     time.Duration
+	idle     time.Duration
+	lasts    time.Duration // --for
+	once     bool
+	summary  bool
+	rules    bool
 
 	trouble bool // some verdict was given
 }
@@ -40,7 +40,7 @@ func (o *options) whyFlags() *pflag.FlagSet {
 	f := newFlags()
 	l := diagnose.DefaultLimits
 	f.StringVarP(&o.read, "read", "r", "", "of recording `FILE` (- standard input) instead of what happens now")
-	f.DurationVar(&o.hung, "after", l.After, "speak of a bad condition that has lasted `DURATION`")
+	f.DurationVar(&o.standing, "after", l.After, "speak of a bad condition that has lasted `DURATION`")
 	f.DurationVar(&o.slow, "slow", l.Slow, "a request that waits `DURATION` for its answer is slow")
 	f.DurationVar(&o.idle, "idle", l.Idle, "a middlebox may have forgotten what was idle for `DURATION`")
 	f.BoolVar(&o.once, "once", false, "exit status 3 when there is trouble, 0 when there is none; live, it looks for --for")
@@ -66,10 +66,10 @@ func parseWhy(args []string) (*options, *pflag.FlagSet, error) {
 	o.expr = strings.Join(f.Args(), " ")
 	o.snaplen = kernel.DefaultSnaplen
 	if o.once && o.lasts == 0 {
-		o.lasts = o.hung + time.Second
+		o.lasts = o.standing + time.Second
 	}
 	var c faults
-	c.when(o.hung <= 0, "--after %v: want more than 0", o.hung)
+	c.when(o.standing <= 0, "--after %v: want more than 0", o.standing)
 	c.when(o.slow <= 0, "--slow %v: want more than 0", o.slow)
 	c.when(o.idle <= 0, "--idle %v: want more than 0", o.idle)
 	c.when(o.lasts < 0, "--for %v: want more than 0", o.lasts)
@@ -119,7 +119,7 @@ func why(ctx context.Context, e *env) error {
 // limits are the published ones, with what the command line says.
 func (a *asking) limits() diagnose.Limits {
 	l := diagnose.DefaultLimits
-	l.After, l.Slow, l.Idle = a.hung, a.slow, a.idle
+	l.After, l.Slow, l.Idle = a.standing, a.slow, a.idle
 	return l
 }
 

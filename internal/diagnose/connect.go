@@ -271,12 +271,15 @@ func refused(x *exam) (f Finding, ok bool) {
 
 func synDropped(x *exam) (f Finding, ok bool) {
 	drop := x.dropped(DroppedIn, tcp.SYN, handshake)
-	if drop == nil || x.r.born || x.r.saw.synAckOut > 0 || drop.Count < x.lim.Syns && !x.lasts(drop.Time) {
+	if drop == nil || x.r.born || x.r.saw.synAckOut > 0 || drop.Count < x.lim.Syns && !x.callerIsOver() && !x.lasts(drop.Time) {
 		return f, false
 	}
 	return Finding{Certainty: Sure, Standing: true, cites: of(Arrived, DroppedIn),
 		Text: fmt.Sprintf("%s arrived in %s and this host threw them away before a listener saw them (%s)", plural(drop.Count, "SYN"), seconds(time.Duration(drop.Last-drop.Time)), reason(drop.Reason))}.number("syns", drop.Count), true
 }
+
+// callerIsOver: the client is here, and its attempt has ended.
+func (x *exam) callerIsOver() bool { return x.r.peer != nil && x.r.peer.closed != 0 }
 
 func synAckUnanswered(x *exam) (f Finding, ok bool) {
 	r := x.r

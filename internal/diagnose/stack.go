@@ -143,6 +143,7 @@ func synQueue(x *exam) (f Finding, ok bool) {
 // pile are the TIME_WAITs towards one destination, which hold local ports.
 type pile struct {
 	n     uint32
+	early uint32 // of them, those whose FIN was seen before their minisock: the table takes them for orphans in FIN_WAIT2
 	ports uint32
 	told  bool
 	one   End     // the last of them
@@ -166,8 +167,9 @@ func (e *Engine) heap(s *conn.Step) {
 		return
 	}
 	key := pileKey{s.Conn.Netns, s.Flow.Local.Addr(), s.Flow.Remote}
+	early := s.Remains == tcp.FinWait2 && e.hasFIN(s.Conn)
 	switch {
-	case s.Remains == tcp.TimeWait, ev.New == tcp.TimeWait:
+	case early, s.Remains == tcp.TimeWait, ev.New == tcp.TimeWait:
 		p := e.piles[key]
 		if p == nil {
 			if len(e.piles) >= mostAnswering {
@@ -176,11 +178,16 @@ func (e *Engine) heap(s *conn.Step) {
 			p = &pile{}
 			e.piles[key] = p
 		}
-		p.n++
+		if p.n++; early {
+			p.early++
+		}
 		p.one = endOf(s.Conn)
 		e.measure(p, ev.Time)
-	case ev.Old == tcp.TimeWait:
+	case ev.Old == tcp.TimeWait, ev.Old == tcp.FinWait2 && ev.Inferred && e.piles[key] != nil && e.piles[key].early > 0:
 		if p := e.piles[key]; p != nil {
+			if ev.Old == tcp.FinWait2 {
+				p.early--
+			}
 			if p.n--; p.n == 0 && p.who == nil {
 				delete(e.piles, key)
 			}
@@ -190,6 +197,12 @@ func (e *Engine) heap(s *conn.Step) {
 
 // leastPile is a pile's least height, however few the ports.
 const leastPile = 100
+
+// hasFIN: the other end's FIN has arrived.
+func (e *Engine) hasFIN(c *conn.Conn) bool {
+	r := e.byCookie[c.Cookie]
+	return r != nil && r.saw.finIn > 0
+}
 
 // measure has a pile told of that is too high.
 func (e *Engine) measure(p *pile, now int64) {

@@ -76,8 +76,8 @@ func Pack(b []byte, ev *tcp.Event) []byte {
 
 // hasPlaces: it has nothing but what Pack has a place for.
 func hasPlaces(ev *tcp.Event) bool {
-	return ev.Counters == nil && ev.Place == nil && ev.Known == nil && ev.Stack == nil && ev.Life == nil && ev.UserTimeout == 0 && ev.Reason == "" && !ev.RFC1337 && ev.Expects == 0 &&
-		ev.Timer == (tcp.Timer{}) && ev.Gap == (tcp.Gap{}) && len(ev.Packet.Device) < 256 &&
+	return ev.Counters == nil && ev.Place == nil && ev.Known == nil && ev.Stack == nil && ev.Life == nil &&
+		ev.UserTimeout == 0 && ev.Reason == "" && !ev.RFC1337 && ev.Expects == 0 && ev.Timer == (tcp.Timer{}) && ev.Gap == (tcp.Gap{}) && len(ev.Packet.Device) < 256 &&
 		(ev.Kind == tcp.KindPacket || ev.Packet.Segment == (tcp.Segment{}))
 }
 

@@ -27,7 +27,8 @@ func TestPack(t *testing.T) {
 		}
 	}
 	plain := clone(full)
-	plain.Counters, plain.Place, plain.Life, plain.Reason, plain.RFC1337, plain.Expects = nil, nil, nil, "", false, 0
+	plain.Counters, plain.Place, plain.Known, plain.Stack, plain.Life = nil, nil, nil, nil, nil
+	plain.Reason, plain.RFC1337, plain.Expects, plain.UserTimeout = "", false, 0, 0
 	plain.Timer, plain.Gap, plain.Packet.Segment = tcp.Timer{}, tcp.Gap{}, tcp.Segment{}
 	for _, end := range []string{"10.0.0.1:80", "[::ffff:10.0.0.1]:80", "[fd00::1]:0", "0.0.0.0:0", "[::]:1"} {
 		ev := clone(plain)
