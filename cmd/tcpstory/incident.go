@@ -82,11 +82,6 @@ func (in *incident) take(ev *tcp.Event) error {
 	if err := in.story.take(ev); err != nil {
 		return err
 	}
-	if ev.Kind == tcp.KindNone {
-		if err := in.rec.pause(ev.Time); err != nil {
-			return err
-		}
-	}
 	return in.claim()
 }
 
