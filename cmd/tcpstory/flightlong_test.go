@@ -27,7 +27,8 @@ func TestFlightLate(t *testing.T) {
 	r, noise := routes(l, 7330)[0], routes(l, 7331)[2] // nobody listens at 7331
 	ln := r.listen(t)
 	defer ln.Close()
-	p, dir := flies(t, r, "--ring", "2m", "--on", "timeout", "--after", "1s", "port 7330 or port 7331")
+	p, dir := flies(t, r, "--ring", "2m", "--on", "timeout", "--after", "1s",
+		"--netns", r.client.NetnsName(), "--netns", r.server.NetnsName(), "port 7330 or port 7331")
 	k := r.connect(t, ln)
 	defer k.server.Close()
 	stop := traffic(noise)

@@ -34,6 +34,7 @@ const (
 	StoryRecord  = "tcpstory-record"
 	StoryLife    = "tcpstory-life"
 	StoryFlight  = "tcpstory-flight"
+	StoryWhy     = "tcpstory-why"
 	TCPStates    = "tcpstates"
 	TCPLife      = "tcplife"
 	DumpLines    = "tcpdump-l"
@@ -57,6 +58,7 @@ func allTools() []*Tool {
 		recordTool(),
 		lifeTool(),
 		flightTool(),
+		whyTool(),
 		libbpfTool(TCPStates),
 		libbpfTool(TCPLife),
 		dumpTool(DumpLines, "-l", "-nn", "-i", "lo"),
@@ -89,6 +91,14 @@ func lifeTool() *Tool {
 // it has kept for a while.
 func flightTool() *Tool {
 	t := storyTool(StoryFlight, "record", "--ring", "64m", "-w", "/dev/shm/tcpstory-bench", "--keep-files", "1", "-s", "128")
+	t.binary, t.account = true, accountRecord
+	return t
+}
+
+// whyTool is tcpstory why, which has nothing to say of this load: what it tells is
+// what it has looked at.
+func whyTool() *Tool {
+	t := storyTool(StoryWhy, "why")
 	t.binary, t.account = true, accountRecord
 	return t
 }

@@ -42,11 +42,12 @@ var limits = []struct {
 	{Story, DumpLines, cpuSpent, 0.25, true},
 	{StoryRecord, DumpFile, loadAdded, 1, false},
 	{StoryFlight, DumpFile, loadAdded, 1. / 3, false},
+	{StoryWhy, DumpFile, loadAdded, 0.5, false},
 	{StoryLife, TCPLife, loadAdded, 1. / 6, false},
 }
 
 // storyTools are ours: what must lose nothing and start soon.
-var storyTools = []string{StoryStates, Story, StoryPackets, StoryRecord, StoryFlight, StoryLife}
+var storyTools = []string{StoryStates, Story, StoryPackets, StoryRecord, StoryFlight, StoryWhy, StoryLife}
 
 // What a report of lives may cost by itself: CPU time at full speed for both ends
 // of a connection, µs, and resident memory, MiB.

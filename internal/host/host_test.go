@@ -5,12 +5,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"tcpstory/internal/host/hosttest"
 )
+
+// The main thread is where /proc/self is: it runs no test, of which some take their
+// thread to other namespaces.
+func init() { runtime.LockOSThread() }
 
 // clock is a hand-moved time.
 type clock struct{ time.Time }
