@@ -160,10 +160,17 @@ func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
 		my.probe, my.probeTo = n, end
 	}
 	e.stall(r, s, out)
+	heard := its.last // an answer; at the other end, when it tells that it has it
+	if !out {
+		heard = max(heard, its.ackAt)
+	}
+	aside := n <= e.lim.Aside && its.last > 0 && now-heard < int64(atOnce)
 	if speaker := turnOf(out); r.turn != speaker {
-		r.turn, my.asked, my.askSeq, my.askLen = speaker, now, p.Seq, n
+		r.turn, my.asked, my.aside = speaker, now, aside
+		my.askSeq, my.askLen, my.askAck, my.askWin = p.Seq, n, p.Ack, p.Window
 		e.answered(r, its, s, out)
 	}
+	my.aside = my.aside && aside
 	if clientSpeaks(r, out) && (r.replies > 0 || e.answering[r.server()]) {
 		e.wake(r, now+int64(e.lim.Slow))
 	}
@@ -264,7 +271,7 @@ func (e *Engine) answered(r *record, its *stream, s *conn.Step, out bool) {
 	e.learnsAnswer(r)
 	if late := now - its.last; late >= int64(e.lim.Slow) && its.zero == 0 {
 		if r.slow++; late > r.waited.to-r.waited.from {
-			r.waited = wait{its.last, now, its.ackAt}
+			r.waited = wait{its.last, now, its.ackAt, its.aside}
 		}
 		e.noteRequest(r, its, !out)
 		e.noteSegment(r, s, out)
@@ -274,7 +281,8 @@ func (e *Engine) answered(r *record, its *stream, s *conn.Step, out bool) {
 
 // noteRequest keeps the first segment of what was said last as evidence.
 func (e *Engine) noteRequest(r *record, asked *stream, out bool) {
-	c := Clue{Sight: Arrived, Time: asked.asked, Flags: tcp.PSH | tcp.ACK, Seq: asked.askSeq, Len: asked.askLen}
+	c := Clue{Sight: Arrived, Time: asked.asked, Flags: tcp.PSH | tcp.ACK, Seq: asked.askSeq, Len: asked.askLen,
+		Ack: asked.askAck, Window: asked.askWin}
 	if out {
 		c.Sight = Left
 	}
