@@ -4,6 +4,9 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"tcpstory/internal/conn/conntest"
+	"tcpstory/internal/tcp"
 )
 
 // TestAside: what a client says at once behind an answer, and shortly, may ask for
@@ -29,5 +32,19 @@ func TestAside(t *testing.T) {
 		if have := told(t, s, limits); !slices.Equal(have, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, have, c.want)
 		}
+	}
+}
+
+// TestFirstResetCounts: data under way meets no socket any more when this end has
+// aborted; that is no cause.
+func TestFirstResetCounts(t *testing.T) {
+	s := begin()
+	s.answered()
+	s.State(s.c, tcp.Established, tcp.Close, conntest.By(s.c.Task))
+	s.Kernel(s.c, tcp.KindSendReset, conntest.Reason("TCP_ABORT_ON_CLOSE"), conntest.Now(tcp.Close))
+	s.Wait(2 * time.Millisecond)
+	s.Kernel(s.c, tcp.KindSendReset, conntest.Reason("NO_SOCKET"), conntest.Segment(tcp.DirIn, conntest.PA, s.ack, 1000))
+	if have, want := told(t, s, limits), []string{"rst-unread-data"}; !slices.Equal(have, want) {
+		t.Errorf("%v, want %v", have, want)
 	}
 }
