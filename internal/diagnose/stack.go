@@ -188,7 +188,7 @@ func (e *Engine) heap(s *conn.Step) {
 			if ev.Old == tcp.FinWait2 {
 				p.early--
 			}
-			if p.n--; p.n == 0 && p.who == nil {
+			if p.n = max(p.n, 1) - 1; p.n == 0 && p.who == nil { // it may have been begun anew since
 				delete(e.piles, key)
 			}
 		}
