@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -127,6 +128,7 @@ func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
 	end := p.Seq + n
 	if p.Flags.Has(tcp.SYN) {
 		my.known, my.first, my.next, my.acked = true, p.Seq+1, end+1, p.Seq
+		r.mss = min(cmp.Or(r.mss, largestMSS), cmp.Or(mssOf(p), largestMSS))
 		return
 	}
 	if p.Flags.Has(tcp.FIN) {
@@ -154,7 +156,7 @@ func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
 		return
 	}
 	if out {
-		r.saw.sent++
+		r.saw.sent += r.segments(n)
 	}
 	if n > my.largest && n > my.probe {
 		my.probe, my.probeTo = n, end
@@ -174,6 +176,19 @@ func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
 	if clientSpeaks(r, out) && (r.replies > 0 || e.answering[r.server()]) {
 		e.wake(r, now+int64(e.lim.Slow))
 	}
+}
+
+// What a SYN says at most, and what is taken where none was seen.
+const (
+	largestMSS = 1<<16 - 1
+	usualMSS   = 1448
+)
+
+// segments is how many the network carries for n bytes: a device that cuts them up
+// itself is given many at once.
+func (r *record) segments(n uint32) uint32 {
+	mss := cmp.Or(uint32(r.mss), usualMSS)
+	return (n + mss - 1) / mss
 }
 
 func turnOf(out bool) turn {

@@ -64,6 +64,7 @@ type record struct {
 	from    tcp.State // what it was in before CLOSE
 	waited  wait      // the slowest answer
 	slow    uint32
+	mss     uint16 // the smaller of both SYNs'; 0 unknown
 	replies uint32 // requests that were answered in time
 	stalls  stalls
 
