@@ -2,10 +2,15 @@ package diagnose_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"tcpstory/internal/conn"
 	"tcpstory/internal/conn/conntest"
+	"tcpstory/internal/diagnose"
 	"tcpstory/internal/tcp"
 )
 
@@ -47,4 +52,60 @@ func TestFirstResetCounts(t *testing.T) {
 	if have, want := told(t, s, limits), []string{"rst-unread-data"}; !slices.Equal(have, want) {
 		t.Errorf("%v, want %v", have, want)
 	}
+}
+
+// TestAborts: what aborts a connection need not be its program.
+func TestAborts(t *testing.T) {
+	eConnAborted := int32(unix.ECONNABORTED)
+	for _, c := range []struct {
+		says string
+		act  func() *scene
+	}{
+		{"SO_LINGER 0", func() *scene {
+			s := begin()
+			s.State(s.c, tcp.Established, tcp.Close, conntest.By(s.c.Task))
+			s.Kernel(s.c, tcp.KindSendReset, conntest.Reason("TCP_STATE"), conntest.Now(tcp.Close))
+			return s
+		}},
+		{"was destroyed", func() *scene {
+			s := begin()
+			s.Kernel(s.c, tcp.KindSendReset, conntest.Reason("TCP_STATE"), conntest.Now(tcp.Established))
+			s.State(s.c, tcp.Established, tcp.Close, conntest.Errno(eConnAborted))
+			return s
+		}},
+		{"nobody had accepted it", func() *scene {
+			s := begin()
+			s.c, s.v = s.v, s.c
+			s.State(s.c, tcp.Established, tcp.Close)
+			s.Kernel(s.c, tcp.KindSendReset, conntest.Reason("TCP_STATE"), conntest.Now(tcp.Close))
+			return s
+		}},
+	} {
+		if have := texts(t, c.act()); len(have) != 1 || !strings.Contains(have[0], c.says) {
+			t.Errorf("%q, want one that says %q", have, c.says)
+		}
+	}
+}
+
+// texts is what is said of a story, as the host of its first socket sees it.
+func texts(t *testing.T, s *scene) (said []string) {
+	t.Helper()
+	e := diagnose.New(diagnose.Options{}, func(v *diagnose.Verdict) error {
+		for _, f := range v.Findings {
+			said = append(said, f.Text)
+		}
+		return nil
+	})
+	table := conn.New(conn.Options{TellOlder: true})
+	for _, ev := range s.Events {
+		if ev.Netns == s.c.Netns {
+			if err := table.Tell(ev, e.Take); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := e.End(); err != nil {
+		t.Fatal(err)
+	}
+	return said
 }
