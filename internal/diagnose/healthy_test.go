@@ -87,6 +87,30 @@ func TestAborts(t *testing.T) {
 	}
 }
 
+// TestFarAway: where the way takes long, so does each acknowledgement, and nobody
+// delays it.
+func TestFarAway(t *testing.T) {
+	for _, c := range []struct {
+		delay time.Duration // of the acknowledgements
+		want  []string
+	}{{0, nil}, {40 * time.Millisecond, []string{"nagle-delayed-ack"}}} {
+		const rtt = 80 * time.Millisecond
+		cl, v := conntest.Hosts(40000)
+		s := &scene{conntest.New(), cl, v, 1001, 5001, 502}
+		s.State(cl, tcp.Close, tcp.SynSent, conntest.By(cl.Task))
+		s.Sends(cl, conntest.Header{Flags: conntest.S, Seq: 1000, Window: 64240, Options: conntest.SynOptions})
+		s.Wait(rtt)
+		s.Gets(cl, conntest.Header{Flags: conntest.SA, Seq: 5000, Ack: 1001, Window: 65160, Options: conntest.SynOptions})
+		s.State(cl, tcp.SynSent, tcp.Established)
+		for range 5 {
+			s.stall(rtt + c.delay)
+		}
+		if have := told(t, s, limits); !slices.Equal(have, c.want) {
+			t.Errorf("acknowledgements delayed by %v: %v, want %v", c.delay, have, c.want)
+		}
+	}
+}
+
 // texts is what is said of a story, as the host of its first socket sees it.
 func texts(t *testing.T, s *scene) (said []string) {
 	t.Helper()

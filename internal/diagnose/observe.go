@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"time"
 
 	"tcpstory/internal/conn"
 	"tcpstory/internal/tcp"
@@ -88,6 +89,9 @@ func (e *Engine) control(r *record, s *conn.Step, out bool) {
 		bump(&w.synAckOut, &w.synAckIn, out)
 		if out && s.Event.New == tcp.StateUnknown && s.Event.Packet.Dir == tcp.DirOut {
 			w.bareSynAck++
+		}
+		if !out && w.synOut == 1 {
+			r.rtt = time.Duration(s.Event.Time - w.firstSyn)
 		}
 	case f.Has(tcp.SYN):
 		if bump(&w.synOut, &w.synIn, out); w.firstSyn == 0 {

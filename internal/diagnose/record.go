@@ -68,6 +68,7 @@ type record struct {
 	replies uint32 // requests that were answered in time
 	stalls  stalls
 
+	rtt      time.Duration // that the handshake took, at the client; 0 unknown
 	pause    int64         // how long nothing was said before what was sent last
 	heard    int64         // when something arrived last
 	hops     uint8         // hop limit of what arrives; 0 unknown

@@ -244,7 +244,7 @@ func (e *Engine) stall(r *record, step *conn.Step, out bool) {
 		return
 	}
 	if s.sent != 0 && s.ackAt > s.sent && now-s.ackAt < int64(atOnce) {
-		if wait := s.ackAt - s.sent; wait >= int64(e.lim.StallMin) && wait <= int64(e.lim.StallMax) {
+		if wait := s.ackAt - s.sent; wait >= e.leastStall(r, out) && wait <= int64(e.lim.StallMax) {
 			s.count++
 			s.sum += wait
 			e.noteSegment(r, step, out)
@@ -257,6 +257,15 @@ func (e *Engine) stall(r *record, step *conn.Step, out bool) {
 	if n < e.lim.Large {
 		s.sent = now
 	}
+}
+
+// leastStall is how long a segment must have waited, for the acknowledgement to have
+// been delayed: the way there and back takes its time.
+func (e *Engine) leastStall(r *record, out bool) int64 {
+	if !out {
+		return int64(e.lim.StallMin)
+	}
+	return int64(r.rtt + max(e.lim.StallMin, r.rtt/4))
 }
 
 // atOnce is how soon a segment that was waiting follows the acknowledgement.

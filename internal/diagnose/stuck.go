@@ -35,7 +35,7 @@ var stuck = []Rule{
 		Next: "write each request by one system call, or set TCP_NODELAY in the client",
 		Limits: func(l *Limits) []Limit {
 			return []Limit{count("small segments that waited so, on one connection", l.Stalls),
-				{"each for", seconds(l.StallMin) + " to " + seconds(l.StallMax)}}
+				{"each for", seconds(l.StallMin) + " to " + seconds(l.StallMax) + ", longer than the way takes"}}
 		},
 	},
 	{
