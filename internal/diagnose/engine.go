@@ -45,8 +45,8 @@ type Engine struct {
 	room      [2]int64                // when room was made last, for sockets and for what has none
 	missed    uint64                  // what found no room
 	look      int64                   // when the watched are looked at next
+	now       int64                   // the latest time that was told
 	gap       int64                   // when something was lost last
-	now       int64                   // of the latest event
 	answering map[netip.AddrPort]bool // servers that are known to answer requests
 	stacks    map[uint32]*stack
 	piles     map[pileKey]*pile
@@ -75,7 +75,6 @@ func New(o Options, tell func(*Verdict) error) *Engine {
 // Take is given each step of a story in its order.
 func (e *Engine) Take(s *conn.Step) error {
 	ev := s.Event
-	e.now = max(e.now, ev.Time)
 	if err := e.Pass(ev.Time); err != nil {
 		return err
 	}
@@ -93,7 +92,7 @@ func (e *Engine) Take(s *conn.Step) error {
 
 // Pass tells that it is now (the events' clock, ns) though no event has come.
 func (e *Engine) Pass(now int64) error {
-	if now < e.look {
+	if e.now = max(e.now, now); now < e.look {
 		return e.err
 	}
 	e.look = now + int64(lookEvery)
@@ -296,11 +295,12 @@ func (e *Engine) rest(r *record) {
 	e.watched.remove(r)
 }
 
-// End is for the end of the story: what has ended has its last word now.
+// End is for the end of the story: what has ended has its last word now, and so has
+// what had stood long enough when time was told last.
 func (e *Engine) End() error {
 	for r := e.watched.first; r != nil && e.err == nil; {
 		next := r.next
-		if r.closed != 0 {
+		if r.closed != 0 || r.due <= e.now {
 			e.judge(r, r.due)
 		}
 		r = next
