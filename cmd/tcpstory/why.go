@@ -129,11 +129,12 @@ type troubles struct {
 	out    render.VerdictSink
 	clock  func() int64 // nil: the story's own time
 	asking *asking
+	say    func(string, ...any)
 }
 
 func newVerdicts(e *env, o *options) render.Sink {
 	w := render.NewWriter(e.stdout, "standard output", o.read == "" || o.read == capture.Stdio)
-	v := &troubles{asking: &o.asking}
+	v := &troubles{asking: &o.asking, say: e.say}
 	switch {
 	case o.json:
 		v.out = render.NewVerdictJSON(w)
@@ -178,5 +179,8 @@ func (v *troubles) Flush() error {
 // Close implements render.Sink.
 func (v *troubles) Close() error {
 	err := v.engine.End()
+	if n := v.engine.Missed(); n > 0 {
+		v.say("%d events belong to connections that were not looked at: there were too many at once", n)
+	}
 	return errors.Join(err, v.out.Close())
 }

@@ -192,7 +192,15 @@ func rstLinger(x *exam) (f Finding, ok bool) {
 		return f, false
 	}
 	f = Finding{Certainty: Sure, Text: fmt.Sprintf("this end's program aborted %s after the beginning (SO_LINGER 0): a RST instead of a FIN", x.span()), cites: of(ResetSent, Moved, Left)}
-	if c.Reason == "" {
+	switch {
+	case x.r.errno == int32(unix.ECONNABORTED): // tcp_abort()
+		f.Text = fmt.Sprintf("this end's socket was destroyed %s after the beginning, not by its own program: a RST", x.span())
+		f.Next = "who destroys sockets here (SOCK_DESTROY): ss -K, a container network's agent, an administrator"
+	case x.r.Role == conn.RoleServer && !x.r.Task.Known() && !x.r.Older && c.Reason != "":
+		f.Certainty = Probably
+		f.Text = fmt.Sprintf("nobody had accepted it when its listener was closed, %s after the beginning: a RST", x.span())
+		f.Next = "was the service stopped or restarted? does it accept as fast as clients come?"
+	case c.Reason == "":
 		f.Certainty = Probably
 		f.Text = fmt.Sprintf("this end's program ended it by a RST %s after the beginning: SO_LINGER 0, or unread data", x.span())
 	}
@@ -217,12 +225,12 @@ func rstByPeer(x *exam) (f Finding, ok bool) {
 	f = Finding{Certainty: Sure, cites: of(Arrived, ResetReceived, Moved, Failed),
 		Text: fmt.Sprintf("a RST ended it %s after the beginning%s", x.span(), x.pending())}
 	switch {
-	case r.rstHops != 0 && r.hops != 0 && r.rstHops != r.hops:
-		f.Place = OnTheWay
-		f.Text += fmt.Sprintf("; its hop limit (%d) is not that of the other end's packets (%d): something on the way sent it", r.rstHops, r.hops)
 	case x.peerStands():
 		f.Place = OnTheWay
 		f.Text += "; the other end's socket still stands: something on the way sent it"
+	case r.rstHops != 0 && r.hops != 0 && r.rstHops != r.hops: // or it took another way, or its system has another for a RST
+		f.Place, f.Certainty = OnTheWay, Probably
+		f.Text += fmt.Sprintf("; its hop limit (%d) is not that of the other end's packets (%d): something on the way sent it", r.rstHops, r.hops)
 	}
 	return f, true
 }

@@ -1,7 +1,9 @@
 package diagnose
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"time"
 
 	"tcpstory/internal/conn"
@@ -15,8 +17,14 @@ const settle = 200 * time.Millisecond
 // lookEvery is how often it is looked for records whose time has come, event time.
 const lookEvery = 20 * time.Millisecond
 
-// mostRecords bounds what is kept: of more, those without trouble are forgotten.
-const mostRecords = 1 << 18
+// What is kept is bounded: of more, those that nobody waits for are forgotten, and
+// while there are too many of the others, new ones are not taken in. Of what has no
+// socket (a scan, a flood of SYNs) each has evidence, and there may be any number.
+const (
+	mostRecords  = 1 << 18 // of sockets
+	mostNameless = 1 << 14 // of what has none
+	roomEvery    = time.Second
+)
 
 // Options of an Engine. The zero value means the published limits.
 type Options struct {
@@ -33,10 +41,12 @@ type Engine struct {
 	byCookie  map[uint64]*record
 	byFlow    map[flowKey]*record
 	watched   recordList
+	ready     []*record               // of the watched, those whose time has come; kept for its room
+	room      [2]int64                // when room was made last, for sockets and for what has none
+	missed    uint64                  // what found no room
 	look      int64                   // when the watched are looked at next
 	now       int64                   // the latest time that was told
 	gap       int64                   // when something was lost last
-	begun     int64                   // the first event
 	answering map[netip.AddrPort]bool // servers that are known to answer requests
 	stacks    map[uint32]*stack
 	piles     map[pileKey]*pile
@@ -65,9 +75,6 @@ func New(o Options, tell func(*Verdict) error) *Engine {
 // Take is given each step of a story in its order.
 func (e *Engine) Take(s *conn.Step) error {
 	ev := s.Event
-	if e.begun == 0 {
-		e.begun = ev.Time
-	}
 	if err := e.Pass(ev.Time); err != nil {
 		return err
 	}
@@ -89,13 +96,18 @@ func (e *Engine) Pass(now int64) error {
 		return e.err
 	}
 	e.look = now + int64(lookEvery)
-	for r := e.watched.first; r != nil; {
-		next := r.next
+	for r := e.watched.first; r != nil; r = r.next {
 		if r.due <= now {
+			e.ready = append(e.ready, r)
+		}
+	}
+	slices.SortFunc(e.ready, func(a, b *record) int { return cmp.Compare(a.due, b.due) })
+	for _, r := range e.ready {
+		if r.listed && r.due <= now { // not with its other end
 			e.judge(r, r.due)
 		}
-		r = next
 	}
+	e.ready = e.ready[:0]
 	return e.err
 }
 
@@ -142,8 +154,9 @@ func (e *Engine) make(c *conn.Conn, key flowKey, over bool) *record {
 	if c.Closed != 0 && !over {
 		return nil
 	}
-	if len(e.byCookie)+len(e.byFlow) >= mostRecords {
-		e.makeRoom()
+	if !e.hasRoom(c.Cookie != 0) {
+		e.missed++
+		return nil
 	}
 	r := e.free
 	if r == nil {
@@ -161,17 +174,32 @@ func (e *Engine) make(c *conn.Conn, key flowKey, over bool) *record {
 	return r
 }
 
-// makeRoom forgets records that nobody waits for.
-func (e *Engine) makeRoom() {
-	for _, r := range e.byCookie {
+// hasRoom reports room for one more record, or makes some.
+func (e *Engine) hasRoom(socket bool) bool {
+	if socket {
+		return len(e.byCookie) < mostRecords || makeRoom(e, e.byCookie, mostRecords, &e.room[0])
+	}
+	return len(e.byFlow) < mostNameless || makeRoom(e, e.byFlow, mostNameless, &e.room[1])
+}
+
+// makeRoom forgets records that nobody waits for. It looks through all of them, and
+// does so now and then.
+func makeRoom[K comparable](e *Engine, all map[K]*record, most int, at *int64) bool {
+	if e.now < *at+int64(roomEvery) {
+		return false
+	}
+	*at = e.now
+	for _, r := range all {
 		if !r.listed {
 			e.release(r)
 		}
 	}
-	for _, r := range e.byFlow {
-		e.release(r)
-	}
+	return len(all) < most
 }
+
+// Missed is how many events belonged to connections that were not looked at: there
+// were too many at once.
+func (e *Engine) Missed() uint64 { return e.missed }
 
 // release forgets r and keeps it for its next use.
 func (e *Engine) release(r *record) {

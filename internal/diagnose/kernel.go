@@ -108,15 +108,19 @@ func (e *Engine) resent(r *record, ev *tcp.Event) {
 	}
 }
 
-// resets says who resets whom.
+// resets says who resets whom. What was under way when a RST ended the connection
+// meets no socket afterwards, and is answered by more of them: the first counts.
 func (e *Engine) resets(r *record, s *conn.Step) {
-	r.saw.reset = weAborted
+	kind := weAborted
 	if answersSegment(s.Event) {
-		r.saw.reset = weRefused
+		if r.saw.reset == weAborted || r.saw.reset == theyAborted {
+			return
+		}
+		kind = weRefused
 		r.saw.refused, r.saw.refusedLen = s.Event.Packet.Flags, uint32(s.Event.Packet.PayloadLen)
 		e.wake(r, s.Event.Time+int64(settle))
 	}
-	r.saw.resetState = s.Event.New
+	r.saw.reset, r.saw.resetState = kind, s.Event.New
 }
 
 // answersSegment: the RST was nobody's, and names the segment that it answers.

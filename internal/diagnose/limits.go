@@ -9,6 +9,7 @@ import (
 type Limits struct {
 	After        time.Duration // a bad condition that lasts so long is trouble: --after
 	Slow         time.Duration // a request that is acknowledged so long and not answered: --slow
+	Aside        uint32        // payload up to which what a client says at once behind an answer may ask for none, bytes
 	Spell        time.Duration // losses with no longer pause than this are one spell
 	Idle         time.Duration // a connection silent for so long may have been forgotten by a middlebox
 	Timeouts     uint32        // retransmission time-outs in a row
@@ -25,7 +26,7 @@ type Limits struct {
 
 // DefaultLimits are the published ones.
 var DefaultLimits = Limits{
-	After: 3 * time.Second, Slow: 3 * time.Second, Spell: 10 * time.Second, Idle: 30 * time.Second,
+	After: 3 * time.Second, Slow: 3 * time.Second, Aside: 52, Spell: 10 * time.Second, Idle: 30 * time.Second,
 	Timeouts: 2, Fast: 4, LossShare: 10,
 	Stalls: 3, StallMin: 20 * time.Millisecond, StallMax: 500 * time.Millisecond,
 	PortShare: 60, Large: 1000, HoleTimeouts: 2, Syns: 2,

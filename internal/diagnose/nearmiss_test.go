@@ -161,6 +161,18 @@ var nearMisses = []struct {
 		}
 		return s
 	}},
+	{"loss", func(percent int) *scene { // of segments that a device cuts into many
+		s := begin()
+		const lost, segments, mss = 8, 40, 1460
+		for i := range lost * 1000 * 100 / int(limits.LossShare) / percent / segments {
+			s.says(segments * mss)
+			if i < lost {
+				s.again(tcp.RetransmitFast, 0, mss)
+			}
+			s.window(508)
+		}
+		return s
+	}},
 	{"loss-timeouts", func(percent int) *scene {
 		s := begin()
 		s.says(100)

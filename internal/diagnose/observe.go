@@ -1,8 +1,10 @@
 package diagnose
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
+	"time"
 
 	"tcpstory/internal/conn"
 	"tcpstory/internal/tcp"
@@ -89,6 +91,9 @@ func (e *Engine) control(r *record, s *conn.Step, out bool) {
 		if out && s.Event.New == tcp.StateUnknown && s.Event.Packet.Dir == tcp.DirOut {
 			w.bareSynAck++
 		}
+		if !out && w.synOut == 1 {
+			r.rtt = time.Duration(s.Event.Time - w.firstSyn)
+		}
 	case f.Has(tcp.SYN):
 		if bump(&w.synOut, &w.synIn, out); w.firstSyn == 0 {
 			w.firstSyn = s.Event.Time
@@ -129,6 +134,7 @@ func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
 	end := p.Seq + n
 	if p.Flags.Has(tcp.SYN) {
 		my.known, my.first, my.next, my.acked = true, p.Seq+1, end+1, p.Seq
+		r.mss = min(cmp.Or(r.mss, largestMSS), cmp.Or(mssOf(p), largestMSS))
 		return
 	}
 	if p.Flags.Has(tcp.FIN) {
@@ -156,19 +162,39 @@ func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
 		return
 	}
 	if out {
-		r.saw.sent++
+		r.saw.sent += r.segments(n)
 	}
 	if n > my.largest && n > my.probe {
 		my.probe, my.probeTo = n, end
 	}
 	e.stall(r, s, out)
+	heard := its.last // an answer; at the other end, when it tells that it has it
+	if !out {
+		heard = max(heard, its.ackAt)
+	}
+	aside := n <= e.lim.Aside && its.last > 0 && now-heard < int64(atOnce)
 	if speaker := turnOf(out); r.turn != speaker {
-		r.turn, my.asked, my.askSeq, my.askLen = speaker, now, p.Seq, n
+		r.turn, my.asked, my.aside = speaker, now, aside
+		my.askSeq, my.askLen, my.askAck, my.askWin = p.Seq, n, p.Ack, p.Window
 		e.answered(r, its, s, out)
 	}
+	my.aside = my.aside && aside
 	if clientSpeaks(r, out) && (r.replies > 0 || e.answering[r.server()]) {
 		e.wake(r, now+int64(e.lim.Slow))
 	}
+}
+
+// What a SYN says at most, and what is taken where none was seen.
+const (
+	largestMSS = 1<<16 - 1
+	usualMSS   = 1448
+)
+
+// segments is how many the network carries for n bytes: a device that cuts them up
+// itself is given many at once.
+func (r *record) segments(n uint32) uint32 {
+	mss := cmp.Or(uint32(r.mss), usualMSS)
+	return (n + mss - 1) / mss
 }
 
 func turnOf(out bool) turn {
@@ -266,7 +292,7 @@ func (e *Engine) answered(r *record, its *stream, s *conn.Step, out bool) {
 	e.learnsAnswer(r)
 	if late := now - its.last; late >= int64(e.lim.Slow) && its.zero == 0 {
 		if r.slow++; late > r.waited.to-r.waited.from {
-			r.waited = wait{its.last, now, its.ackAt}
+			r.waited = wait{its.last, now, its.ackAt, its.aside}
 		}
 		e.noteRequest(r, its, !out)
 		e.noteSegment(r, s, out)
@@ -276,7 +302,8 @@ func (e *Engine) answered(r *record, its *stream, s *conn.Step, out bool) {
 
 // noteRequest keeps the first segment of what was said last as evidence.
 func (e *Engine) noteRequest(r *record, asked *stream, out bool) {
-	c := Clue{Sight: Arrived, Time: asked.asked, Flags: tcp.PSH | tcp.ACK, Seq: asked.askSeq, Len: asked.askLen}
+	c := Clue{Sight: Arrived, Time: asked.asked, Flags: tcp.PSH | tcp.ACK, Seq: asked.askSeq, Len: asked.askLen,
+		Ack: asked.askAck, Window: asked.askWin}
 	if out {
 		c.Sight = Left
 	}

@@ -20,6 +20,9 @@ type stream struct {
 	asked   int64  // when it began to speak after the other had, ns; 0 never
 	askSeq  uint32 // and by which segment
 	askLen  uint32
+	askAck  uint32
+	askWin  uint16
+	aside   bool   // what it said since then may ask for no answer: it is small, and followed an answer at once
 	last    int64  // when it sent something new
 	ackAt   int64  // when the other end last acknowledged something new
 	zero    int64  // since when its receiver has let it send nothing; 0 not so
@@ -61,9 +64,11 @@ type record struct {
 	from    tcp.State // what it was in before CLOSE
 	waited  wait      // the slowest answer
 	slow    uint32
+	mss     uint16 // the smaller of both SYNs'; 0 unknown
 	replies uint32 // requests that were answered in time
 	stalls  stalls
 
+	rtt      time.Duration // that the handshake took, at the client; 0 unknown
 	pause    int64         // how long nothing was said before what was sent last
 	heard    int64         // when something arrived last
 	hops     uint8         // hop limit of what arrives; 0 unknown
@@ -146,6 +151,7 @@ const (
 type wait struct {
 	from, to int64
 	acked    int64
+	aside    bool // it may not have been a request
 }
 
 // stalls are small segments that wait for the acknowledgement of the one before.

@@ -190,7 +190,7 @@ func (e *Engine) heap(s *conn.Step) {
 			if ev.Old == tcp.FinWait2 {
 				p.early--
 			}
-			if p.n--; p.n == 0 && p.who == nil {
+			if p.n = max(p.n, 1) - 1; p.n == 0 && p.who == nil { // it may have been begun anew since
 				delete(e.piles, key)
 			}
 		}
@@ -246,7 +246,7 @@ func (e *Engine) stall(r *record, step *conn.Step, out bool) {
 		return
 	}
 	if s.sent != 0 && s.ackAt > s.sent && now-s.ackAt < int64(atOnce) {
-		if wait := s.ackAt - s.sent; wait >= int64(e.lim.StallMin) && wait <= int64(e.lim.StallMax) {
+		if wait := s.ackAt - s.sent; wait >= e.leastStall(r, out) && wait <= int64(e.lim.StallMax) {
 			s.count++
 			s.sum += wait
 			e.noteSegment(r, step, out)
@@ -261,6 +261,15 @@ func (e *Engine) stall(r *record, step *conn.Step, out bool) {
 	}
 }
 
+// leastStall is how long a segment must have waited, for the acknowledgement to have
+// been delayed: the way there and back takes its time.
+func (e *Engine) leastStall(r *record, out bool) int64 {
+	if !out {
+		return int64(e.lim.StallMin)
+	}
+	return int64(r.rtt + max(e.lim.StallMin, r.rtt/4))
+}
+
 // atOnce is how soon a segment that was waiting follows the acknowledgement.
 const atOnce = 5 * time.Millisecond
 
@@ -268,24 +277,37 @@ const atOnce = 5 * time.Millisecond
 // (RFC 2883): its first SACK block lies below what it acknowledges, or within the
 // second.
 func saysTwice(ev *tcp.Event) bool {
-	p := &ev.Packet
+	blocks := option(&ev.Packet, 5)
+	return len(blocks) >= 8 && duplicate(blocks, ev.Packet.Ack)
+}
+
+// mssOf is the maximum segment size that a SYN names; 0: none.
+func mssOf(p *tcp.Packet) uint16 {
+	if v := option(p, 2); len(v) == 2 {
+		return uint16(v[0])<<8 | uint16(v[1])
+	}
+	return 0
+}
+
+// option is the value of a TCP option; nil: it is not there.
+func option(p *tcp.Packet, kind byte) []byte {
 	at, end := p.L4Offset+20, p.L4Offset+p.HeaderLen
 	for end <= len(p.Frame) && at+1 < end {
-		kind, n := p.Frame[at], int(p.Frame[at+1])
+		have, n := p.Frame[at], int(p.Frame[at+1])
 		switch {
-		case kind == 0:
-			return false
-		case kind == 1:
+		case have == 0:
+			return nil
+		case have == 1:
 			at++
 			continue
 		case n < 2 || at+n > end:
-			return false
-		case kind == 5 && n >= 10:
-			return duplicate(p.Frame[at+2:at+n], p.Ack)
+			return nil
+		case have == kind:
+			return p.Frame[at+2 : at+n]
 		}
 		at += n
 	}
-	return false
+	return nil
 }
 
 func duplicate(blocks []byte, ack uint32) bool {

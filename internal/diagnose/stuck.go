@@ -15,7 +15,8 @@ var stuck = []Rule{
 		Says: "the request was acknowledged by the server's kernel, and the server's program answered late, or has not yet",
 		Next: "what the server's process waits for: its log, strace -p, its database; ss -tnp shows what lies unread",
 		Limits: func(l *Limits) []Limit {
-			return []Limit{lasting("from the request's last byte to the answer's first (--slow)", l.Slow)}
+			return []Limit{lasting("from the request's last byte to the answer's first (--slow)", l.Slow),
+				{"no request while it waits", fmt.Sprintf("up to %d bytes at once behind an answer (HTTP/2's control frames)", l.Aside)}}
 		},
 	},
 	{
@@ -34,7 +35,7 @@ var stuck = []Rule{
 		Next: "write each request by one system call, or set TCP_NODELAY in the client",
 		Limits: func(l *Limits) []Limit {
 			return []Limit{count("small segments that waited so, on one connection", l.Stalls),
-				{"each for", seconds(l.StallMin) + " to " + seconds(l.StallMax)}}
+				{"each for", seconds(l.StallMin) + " to " + seconds(l.StallMax) + ", longer than the way takes"}}
 		},
 	},
 	{
@@ -90,7 +91,7 @@ func slowApplication(x *exam) (f Finding, ok bool) {
 		its, ask, mine = "this end's", &r.in, theirs
 	}
 	f.Certainty, f.cites = Sure, of(Left, Arrived)
-	waits := r.turn == mine && !ask.outstanding() && ask.zero == 0 && !x.over && r.asks()
+	waits := r.turn == mine && !ask.outstanding() && ask.zero == 0 && !ask.aside && !x.over && r.asks()
 	if waits && x.now-ask.last >= int64(x.lim.Slow) && x.answers() {
 		x.e.noteRequest(r, ask, mine == ours)
 		f.Standing, f.Certainty = true, Probably
@@ -104,6 +105,9 @@ func slowApplication(x *exam) (f Finding, ok bool) {
 		return f, false
 	}
 	w := r.waited
+	if w.aside {
+		f.Certainty = Probably
+	}
 	f.Text = fmt.Sprintf("a request was acknowledged%s and answered after %s by %s program", x.ackTime(w.from, w.acked), seconds(time.Duration(w.to-w.from)), its)
 	if r.slow > 1 {
 		f.Text = fmt.Sprintf("%d requests were answered late; the slowest was acknowledged%s and answered after %s by %s program", r.slow, x.ackTime(w.from, w.acked), seconds(time.Duration(w.to-w.from)), its)

@@ -161,6 +161,29 @@ func TestLifeCSV(t *testing.T) {
 	}
 }
 
+// TestLifeTallyFits: where three percentiles have no room, fewer are shown.
+func TestLifeTallyFits(t *testing.T) {
+	for width, want := range map[int]string{0: "95 %", 160: "95 %", 90: "half of them, and 99 %,", 80: "99 % of them"} {
+		got := written(t, func(w *Writer) LifeSink { return NewLifeTally(w, "process", LifeOptions{Width: width}, true) }, longer(1), longer(20), longer(400))
+		for _, line := range got {
+			if width > 0 && len(line) > width {
+				t.Errorf("in %d columns: %d in %q", width, len(line), line)
+			}
+		}
+		if !strings.Contains(strings.Join(got, "\n"), want) {
+			t.Errorf("in %d columns nothing of %q: %q", width, want, got)
+		}
+	}
+}
+
+// longer is a connection some times as long in all respects.
+func longer(times int) *life.Line {
+	l := web()
+	l.Connect, l.Duration, l.SRTT = time.Duration(times)*121*time.Microsecond, time.Duration(times)*1210*time.Microsecond, uint32(times)*121
+	l.TX, l.RX = 1234567*int64(times), 7654321*int64(times)
+	return l
+}
+
 func BenchmarkLifeRow(b *testing.B) {
 	s := NewLifeRows(NewWriter(io.Discard, "nowhere", false), LifeOptions{Width: 160, Unicode: true})
 	row := LifeRow{Line: web()}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/olekukonko/tablewriter"
@@ -75,8 +76,46 @@ func (t *LifeTally) Close() error {
 	return t.Writer.Close()
 }
 
+// tallyRanks are the percentiles that are shown, and those that a narrow terminal
+// has room for.
+var tallyRanks = []struct {
+	ranks []float64
+	took  string
+}{
+	{[]float64{50, 95, 99}, "half of them, 95 % and 99 %"},
+	{[]float64{50, 99}, "half of them, and 99 %,"},
+	{[]float64{99}, "99 % of them"},
+}
+
 // Show writes what was counted since the last time.
 func (t *LifeTally) Show() error {
+	groups := t.tally.Groups()
+	var table []byte
+	var took string
+	for _, try := range tallyRanks {
+		var err error
+		if table, err = t.table(groups, try.ranks); err != nil {
+			return err
+		}
+		if took = try.took; t.opts.Width <= 0 || widest(table) <= t.opts.Width {
+			break
+		}
+	}
+	b := append(t.buf, table...)
+	if n := len(groups) - mostRows; n > 0 {
+		b = fmt.Appendf(b, "and %d more\n", n)
+	}
+	b = fmt.Appendf(b, "connect, duration, RTT: %s took at most (within 3.2 %%)\n", took)
+	b = appendKinds(b, &t.tally.All)
+	if t.histos {
+		b = t.histograms(b)
+	}
+	t.tally = life.Tally{}
+	return t.commit(append(b, '\n'))
+}
+
+// table is a row for each group, the first ones, and one for all.
+func (t *LifeTally) table(groups []*life.Group, ranks []float64) ([]byte, error) {
 	var out bytes.Buffer
 	table := tablewriter.NewTable(&out,
 		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
@@ -89,32 +128,26 @@ func (t *LifeTally) Show() error {
 		tablewriter.WithRowAutoWrap(tw.WrapNone),
 	)
 	table.Header(t.by, "conns", "failed", "TX", "RX", "connect", "duration", "RTT")
-	groups := t.tally.Groups()
-	for i, g := range groups {
-		if i == mostRows {
-			break
-		}
-		if err := table.Append(t.row(groupName(g), g)); err != nil {
-			return err
+	for _, g := range groups[:min(len(groups), mostRows)] {
+		if err := table.Append(tallyRow(groupName(g), g, ranks)); err != nil {
+			return nil, err
 		}
 	}
-	if err := table.Append(t.row("all", &t.tally.All)); err != nil {
-		return err
+	if err := table.Append(tallyRow("all", &t.tally.All, ranks)); err != nil {
+		return nil, err
 	}
 	if err := table.Render(); err != nil {
-		return err
+		return nil, err
 	}
-	b := appendTrimmed(t.buf, out.Bytes())
-	if n := len(groups) - mostRows; n > 0 {
-		b = fmt.Appendf(b, "and %d more\n", n)
+	return appendTrimmed(nil, out.Bytes()), nil
+}
+
+// widest is the length of a table's longest line, all of ASCII.
+func widest(table []byte) (n int) {
+	for line := range bytes.Lines(table) {
+		n = max(n, len(line)-1)
 	}
-	b = append(b, "connect, duration, RTT: half of them, 95 % and 99 % took at most (within 3.2 %)\n"...)
-	b = appendKinds(b, &t.tally.All)
-	if t.histos {
-		b = t.histograms(b)
-	}
-	t.tally = life.Tally{}
-	return t.commit(append(b, '\n'))
+	return n
 }
 
 func groupName(g *life.Group) string {
@@ -124,10 +157,10 @@ func groupName(g *life.Group) string {
 	return string(appendASCII(nil, []byte(g.Key)))
 }
 
-func (t *LifeTally) row(name string, g *life.Group) []string {
+func tallyRow(name string, g *life.Group, ranks []float64) []string {
 	count := func(n uint64) string { return strconv.FormatUint(n, 10) }
 	return []string{name, count(g.Connections), count(g.Failed()), sumWord(g, g.TX), sumWord(g, g.RX),
-		percentiles(&g.Connect), percentiles(&g.Duration), percentiles(&g.RTT)}
+		percentiles(&g.Connect, ranks), percentiles(&g.Duration, ranks), percentiles(&g.RTT, ranks)}
 }
 
 // sumWord is a sum of bytes: ? of nothing known, > where some is unknown.
@@ -154,11 +187,15 @@ func sizeWord(n uint64) string {
 	return fmt.Sprintf("%.3g%c", v, units[u])
 }
 
-func percentiles(s *life.Sketch) string {
+func percentiles(s *life.Sketch, ranks []float64) string {
 	if s.Count() == 0 {
 		return "?"
 	}
-	return lengthWord(s.Percentile(50)) + "/" + lengthWord(s.Percentile(95)) + "/" + lengthWord(s.Percentile(99))
+	words := make([]string, len(ranks))
+	for i, p := range ranks {
+		words[i] = lengthWord(s.Percentile(p))
+	}
+	return strings.Join(words, "/")
 }
 
 // lengthWord is a duration in three digits.
