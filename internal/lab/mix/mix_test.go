@@ -36,6 +36,7 @@ type row struct {
 	TX         *int64  `json:"tx_bytes"`
 	RX         *int64  `json:"rx_bytes"`
 	Duration   float64 `json:"duration_us"`
+	Connect    float64 `json:"connect_us"`
 	End        string  `json:"end"`
 	Accepted   *bool   `json:"accepted"`
 	Older      bool    `json:"older"`

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tcpstory/internal/lab"
 )
 
@@ -282,4 +284,38 @@ func TestRecording(t *testing.T) {
 			t.Errorf("%s\nlive %s", r.text, w.text)
 		}
 	}
+}
+
+// TestOwnResetBehindClose: data for a socket that has been closed is answered with a
+// reset. The kernel ends that socket just as if the reset had come: that it was our
+// own follows the record. TCP_LINGER2 beyond TIME_WAIT keeps it a socket in FIN_WAIT2.
+func TestOwnResetBehindClose(t *testing.T) {
+	h, bin := alone(t), built(t)
+	l := startLife(t, bin, "--json", "--netns", h.NetnsName(), "tcp")
+	client, server := pair(t, h, "tcp4")
+	carry(t, client, server, 33)
+	if err := control(client, func(fd int) error { return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_LINGER2, 90) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	for unacknowledged(client) > 0 { // then it is in FIN_WAIT2
+		time.Sleep(time.Millisecond)
+	}
+	client.Close()
+	if _, err := server.Write([]byte("too late")); err != nil {
+		t.Fatal(err)
+	}
+	l.awaits(t, `"direction":"out"`, 5*time.Second)
+	server.Close()
+	l.awaits(t, `"direction":"in"`, 5*time.Second)
+	l.stop(t)
+	rows := l.rows(t)
+	r := oneRow(t, rows, client)
+	wantRow(t, r, "out", "rst-sent", 33, 0, false)
+	if r.State != "FIN_WAIT2" || r.Errno != int(unix.ECONNRESET) {
+		t.Errorf("it shall have ended as if a reset had come: %s", r.text)
+	}
+	wantRow(t, oneRow(t, rows, server), "in", "rst-received", 0, 33, false)
 }
