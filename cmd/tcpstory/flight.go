@@ -24,6 +24,7 @@ type flightRecorder struct {
 	ring   *flight.Ring
 	mem    []byte // of the ring, outside of Go's heap: the collector would keep as much again in reserve
 	watch  *flight.Watch
+	rules  *ruleWatch // nil: no rule is asked for
 	limit  *flight.Limit
 	shelf  *shelf
 	usr1   chan os.Signal
@@ -71,6 +72,7 @@ func newFlight(e *env, o *options, link tcp.LinkType) (*flightRecorder, error) {
 		e: e, o: o, shelf: s, mem: mem, ring: flight.NewRing(mem), watch: flight.NewWatch(o.chosen), limit: flight.NewLimit(o.rate),
 		usr1: make(chan os.Signal, 1), about: o.about(e, link), could: sel.could(), unpack: record.NewUnpacker(),
 	}
+	f.rules = newRuleWatch(o, f.happens)
 	signal.Notify(f.usr1, unix.SIGUSR1)
 	return f, nil
 }
@@ -90,6 +92,9 @@ func (f *flightRecorder) write(s *conn.Step) error {
 	}
 	if i := f.watch.Look(s); i != nil {
 		f.happens(i)
+	}
+	if err := f.rules.take(s); err != nil {
+		return err
 	}
 	if len(f.usr1) > 0 {
 		f.signalled(s.Event.Time)
@@ -169,9 +174,21 @@ func (f *flightRecorder) signalled(now int64) {
 func (f *flightRecorder) finish(now int64) {
 	for n := len(f.open) - 1; n >= 0; n-- {
 		if i := f.open[n]; now > i.until {
-			f.note(i, errTold)
+			f.ends(i, i.until)
 		}
 	}
+}
+
+// ends completes an incident's file at time now. A verdict may rest on time that has
+// passed and nothing else: the file says so.
+func (f *flightRecorder) ends(i *incident, now int64) {
+	err := errTold
+	if i.verdict {
+		if failed := i.take(&tcp.Event{Time: now}); failed != nil {
+			err = failed
+		}
+	}
+	f.note(i, err)
 }
 
 // errTold: an incident's file is complete. errCut: there is no more room for it.
@@ -227,7 +244,7 @@ func (f *flightRecorder) fail(err error) {
 	f.e.say("%s", oneLine(err))
 }
 
-func (f *flightRecorder) pause(int64) error { return nil }
+func (f *flightRecorder) pause(now int64) error { return f.rules.pass(now) }
 
 // leftOutInterval is how often it is said what was left out.
 const leftOutInterval = time.Minute
@@ -236,6 +253,9 @@ const leftOutInterval = time.Minute
 func (f *flightRecorder) flush() error {
 	now := time.Now().UnixNano()
 	f.signalled(now)
+	if err := f.rules.pass(now - int64(underWay)); err != nil {
+		return err
+	}
 	f.finish(now - int64(underWay))
 	_ = f.watch.Stuck(now, f.table, func(i *flight.Incident) error { f.happens(i); return nil })
 	for _, i := range f.open {
@@ -261,11 +281,22 @@ func plural(n uint64, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
+// now is the latest time of which something is known.
+func (f *flightRecorder) now() int64 {
+	if f.rules == nil {
+		return f.last
+	}
+	return max(f.last, f.rules.now)
+}
+
 // close ends what is being written, at once.
 func (f *flightRecorder) close() error {
 	signal.Stop(f.usr1)
+	if err := f.rules.ends(); err != nil {
+		f.fail(err)
+	}
 	for len(f.open) > 0 {
-		f.note(f.open[0], errTold)
+		f.ends(f.open[0], f.now())
 	}
 	f.sayLeftOut()
 	f.e.say("%s written", plural(f.wrote, "incident"))

@@ -14,7 +14,7 @@ import (
 // idle is a flight recorder to which nothing happens, and its table.
 func idle(t testing.TB) (*flightRecorder, *conn.Table) {
 	t.Helper()
-	chosen, err := flight.Choose(nil)
+	chosen, err := flight.Choose(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,7 +73,7 @@ func (o *options) checkFlight(c *faults, f *pflag.FlagSet) {
 	c.when(err == nil && o.pastBytes < leastPast, "--ring %s: want at least 1m", o.past)
 	o.keepBytes, err = bytesOf("--keep", o.keep)
 	c.when(err != nil, "%v", err)
-	o.chosen, err = flight.Choose(o.on)
+	o.chosen, err = flight.Choose(o.on, isRule)
 	c.when(err != nil, "%v", err)
 	c.when(f.Changed("on") && o.chosen != nil && len(o.on) == 0, "--on: nothing is named")
 	c.when(err == nil && explicit(o.on, flight.Match) && o.match == "", "--on match needs --match EXPR")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"tcpstory/internal/conn"
 	"tcpstory/internal/flight"
@@ -15,6 +16,7 @@ type incident struct {
 	f       *flightRecorder
 	name    string // of the file
 	title   string // for people
+	verdict bool   // it is about one of why's
 	window  bool   // it is everything from some time on
 	from    int64
 	until   int64
@@ -30,14 +32,22 @@ type incident struct {
 func (f *flightRecorder) begin(i *flight.Incident) (*incident, error) {
 	in := &incident{
 		f: f, name: f.shelf.name(i), title: title(i), until: i.Time + int64(f.o.after),
-		numbers: map[uint64]bool{}, ends: map[uint64]bool{},
+		numbers: map[uint64]bool{}, ends: map[uint64]bool{}, verdict: strings.HasPrefix(i.Why, flight.RulePrefix),
 	}
-	if i.Conn == nil || i.Number == 0 || f.o.window {
+	c := i.Conn
+	if c == nil {
+		c = f.find(i.Cookie)
+	}
+	if i.Number == 0 || f.o.window {
 		in.window, in.from = true, i.Time-int64(f.o.before)
 	} else {
 		in.numbers[i.Number] = true
-		in.join(i.Conn)
-		in.join(i.Conn.Peer)
+		if i.Cookie != 0 {
+			in.ends[i.Cookie] = true
+		}
+		if in.join(c); c != nil {
+			in.join(c.Peer)
+		}
 	}
 	out := &files{path: in.name}
 	file, err := out.open()
@@ -81,11 +91,6 @@ func (in *incident) isAbout(e *flight.Entry) bool {
 func (in *incident) take(ev *tcp.Event) error {
 	if err := in.story.take(ev); err != nil {
 		return err
-	}
-	if ev.Kind == tcp.KindNone {
-		if err := in.rec.pause(ev.Time); err != nil {
-			return err
-		}
 	}
 	return in.claim()
 }

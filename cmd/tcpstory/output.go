@@ -142,6 +142,17 @@ func (out *output) pause(now int64) error {
 	return nil
 }
 
+// passes tells a view of a recording that time has passed.
+func (out *output) passes(now int64) error {
+	if timed, ok := out.sink.(render.Timed); ok {
+		return timed.Pass(now)
+	}
+	return nil
+}
+
+// readBack: what is written is read again.
+func (out *output) readBack() bool { return out.record != nil || out.keeper != nil }
+
 func (out *output) counted() uint64 {
 	if out.packets {
 		return out.summary.Packets

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"tcpstory/internal/capture"
@@ -71,9 +72,12 @@ func live(ctx context.Context, e *env, o *options, open func(*env, *options, tcp
 		notes = append(notes, source.Refusals()...)
 	}
 	e.announce(o, notes)
-	stop := context.AfterFunc(ctx, func() { _ = source.Stop() })
-	defer stop()
 	s := newStory(o, sel.could(), o.whose(), out)
+	stop := context.AfterFunc(ctx, func() {
+		s.stopped.Store(time.Now().UnixNano())
+		_ = source.Stop()
+	})
+	defer stop()
 	err = errors.Join(s.follow(o.lookingUp(source, names, config.Netns)), source.Close(), out.close())
 	out.summary.Unfollowed = s.table.Unfollowed()
 	if quietly(err) {
@@ -140,6 +144,8 @@ type story struct {
 	blind bool  // looking for owners has failed
 	look  int64 // when the table is asked again for connections without a process
 
+	stopped atomic.Int64 // live: until when the kernel was listened to, ns since 1970; 0: not told
+
 	settled bool // a recording: its events have been through the hold
 }
 
@@ -184,7 +190,9 @@ func (s *story) follow(from source) error {
 		case errors.Is(err, kernel.ErrIdle):
 			err = s.pause(from)
 		case errors.Is(err, io.EOF):
-			err = s.hold.Flush(s.tell)
+			if err = s.hold.Flush(s.tell); err == nil {
+				err = s.closes()
+			}
 			if err == nil {
 				return nil
 			}
@@ -222,8 +230,26 @@ func (s *story) passes(now int64) error {
 	if err := s.table.Infer(now, s.out.write); err != nil {
 		return s.ends(err, now)
 	}
-	if s.out.steps == before {
+	switch {
+	case s.settled: // what it was noted for may be its time alone: see closes
+		if err := s.out.passes(now); err != nil {
+			return err
+		}
+	case s.out.steps == before:
 		return nil
+	}
+	return s.out.pause(now)
+}
+
+// closes is for the end of what is live: that nothing more had happened until then
+// is news of what stands, and reading a recording knows no clock.
+func (s *story) closes() error {
+	now := s.stopped.Load() - int64(underWay)
+	if now <= 0 || !s.out.readBack() {
+		return nil
+	}
+	if err := s.table.Infer(now, s.out.write); err != nil {
+		return s.ends(err, now)
 	}
 	return s.out.pause(now)
 }

@@ -162,6 +162,9 @@ func (v *troubles) verdict(found *diagnose.Verdict) error {
 // Write implements render.Sink.
 func (v *troubles) Write(s *conn.Step) error { return v.engine.Take(s) }
 
+// Pass implements render.Timed.
+func (v *troubles) Pass(now int64) error { return v.engine.Pass(now) }
+
 // Flush implements render.Sink: in a lull, time passes.
 func (v *troubles) Flush() error {
 	if v.clock != nil {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -51,6 +53,40 @@ func TestWhy(t *testing.T) {
 	p.ends(exitOK)
 	if text := p.out.text(); len(text) > 0 {
 		t.Errorf("of connections that the filter leaves out: %q", text)
+	}
+}
+
+// TestWhyStanding: what still stands when recording ends, and no event tells of, is in
+// the recording's verdicts as it was live; in either form of it.
+func TestWhyStanding(t *testing.T) {
+	s, err := lab.Find("close-wait-leak")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, lines := filepath.Join(t.TempDir(), "story.pcapng"), filepath.Join(t.TempDir(), "story.json")
+	var l *lab.Lab
+	l = newLab(t, lab.Options{Topology: s.Topology, Hold: func(context.Context, lab.Standing) error {
+		recorder := recordOf(t, here{}, path, watching(l, s)...)
+		told := watch(t, here{}, append([]string{"--json"}, watching(l, s)...)...)
+		live := watch(t, here{}, append([]string{"why", "--json"}, watching(l, s)...)...)
+		live.awaits(`"rule":"close-wait-leak"`)
+		for _, p := range []*proc{live, recorder, told} {
+			p.interrupt()
+		}
+		if err := os.WriteFile(lines, []byte(strings.Join(told.out.text(), "\n")+"\n"), 0o644); err != nil {
+			return err
+		}
+		for _, of := range []string{path, lines} {
+			p := start(t, tcpstory(here{}, "why", "-r", of, "--json"))
+			p.ends(0)
+			if got, want := verdictsOf(t, p), verdictsOf(t, live); got != want || !strings.HasPrefix(want, "close-wait-leak application") {
+				t.Errorf("of %s:\n%s\nlive:\n%s", filepath.Base(of), got, want)
+			}
+		}
+		return nil
+	}})
+	if err := s.Run(t.Context(), l, lab.IPv4); err != nil {
+		t.Fatal(err)
 	}
 }
 

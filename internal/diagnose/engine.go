@@ -34,6 +34,7 @@ type Engine struct {
 	byFlow    map[flowKey]*record
 	watched   recordList
 	look      int64                   // when the watched are looked at next
+	now       int64                   // the latest time that was told
 	gap       int64                   // when something was lost last
 	begun     int64                   // the first event
 	answering map[netip.AddrPort]bool // servers that are known to answer requests
@@ -84,7 +85,7 @@ func (e *Engine) Take(s *conn.Step) error {
 
 // Pass tells that it is now (the events' clock, ns) though no event has come.
 func (e *Engine) Pass(now int64) error {
-	if now < e.look {
+	if e.now = max(e.now, now); now < e.look {
 		return e.err
 	}
 	e.look = now + int64(lookEvery)
@@ -266,11 +267,12 @@ func (e *Engine) rest(r *record) {
 	e.watched.remove(r)
 }
 
-// End is for the end of the story: what has ended has its last word now.
+// End is for the end of the story: what has ended has its last word now, and so has
+// what had stood long enough when time was told last.
 func (e *Engine) End() error {
 	for r := e.watched.first; r != nil && e.err == nil; {
 		next := r.next
-		if r.closed != 0 {
+		if r.closed != 0 || r.due <= e.now {
 			e.judge(r, r.due)
 		}
 		r = next

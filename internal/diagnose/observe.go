@@ -37,6 +37,7 @@ func (e *Engine) segment(r *record, s *conn.Step, out bool) {
 	if p.Flags&(tcp.SYN|tcp.FIN|tcp.RST) != 0 {
 		e.control(r, s, out)
 	} else if r.Role == conn.RoleServer && !r.born && !out && r.saw.synIn > 0 && p.Flags.Has(tcp.ACK) {
+		r.asked = s.Event.Time
 		if r.saw.ackIn++; r.saw.ackIn == 1 {
 			e.noteSegment(r, s, out)
 		}
@@ -92,6 +93,7 @@ func (e *Engine) control(r *record, s *conn.Step, out bool) {
 		if bump(&w.synOut, &w.synIn, out); w.firstSyn == 0 {
 			w.firstSyn = s.Event.Time
 		}
+		r.asked = s.Event.Time
 	default:
 		bump(&w.finOut, &w.finIn, out)
 	}

@@ -68,6 +68,9 @@ type record struct {
 	heard    int64         // when something arrived last
 	hops     uint8         // hop limit of what arrives; 0 unknown
 	rstHops  uint8         // of the RST that arrived
+	asked    int64         // when a SYN, or an ACK while half open, arrived last
+	overflow tally         // of ListenOverflows
+	dropped  tally         // of TCPReqQFullDrop
 	patience time.Duration // TCP_USER_TIMEOUT, where it has ended the connection
 	hung     tcp.State     // the state that it has left at last, after too long,
 	hungFor  int64         // and after how long

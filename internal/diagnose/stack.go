@@ -43,6 +43,8 @@ func (e *Engine) counters(ev *tcp.Event) {
 	if c == nil {
 		return
 	}
+	e.account(ev.Netns, c.ListenOverflows, ev.Time, overflows)
+	e.account(ev.Netns, c.ReqQFullDrop, ev.Time, drops)
 	s.overflow.move(c.ListenOverflows, ev.Time)
 	s.dropped.move(c.ReqQFullDrop, ev.Time)
 	s.cookies.move(c.ReqQFullCookies, ev.Time)
@@ -89,7 +91,7 @@ func acceptQueue(x *exam) (f Finding, ok bool) {
 		return f, false
 	}
 	x.overflowed("ListenOverflows", x.stack().overflow)
-	f = Finding{Certainty: Sure, Standing: true, cites: of(Arrived, Left, Overflowed, SynAckAgain)}
+	f = Finding{Certainty: r.overflow.certainty(x.lim), Standing: true, cites: of(Arrived, Left, Overflowed, SynAckAgain)}
 	f.Text = fmt.Sprintf("%s for port %d arrived and %s not answered: the listener's queue of connections to accept is full", plural(r.saw.synIn, "SYN"), r.Flow.Local.Port(), wasWere(r.saw.synIn))
 	if r.saw.synAckOut > 0 {
 		f.Text = fmt.Sprintf("%s that ends the handshake for port %d arrived %s and was not taken: the listener's queue of connections to accept is full", "an ACK", r.Flow.Local.Port(), times(r.saw.ackIn))
@@ -124,7 +126,7 @@ func (x *exam) overflowed(name string, m moved) {
 
 func synQueue(x *exam) (f Finding, ok bool) {
 	r := x.r
-	f = Finding{Certainty: Sure, cites: of(Arrived, Left, Overflowed, Moved)}
+	f = Finding{Certainty: Probably, cites: of(Arrived, Left, Overflowed, Moved)} // net.ipv4.tcp_syncookies=2 sends cookies always
 	if m := x.stack().cookies; r.Role == conn.RoleServer && r.saw.bareSynAck > 0 && r.saw.firstSyn > 0 && m.at >= r.saw.firstSyn {
 		x.overflowed("TCPReqQFullDoCookies", m)
 		f.Text = fmt.Sprintf("the SYN for port %d was answered by a SYN cookie: too many connections are half open", r.Flow.Local.Port())
@@ -135,7 +137,7 @@ func synQueue(x *exam) (f Finding, ok bool) {
 		return f, false
 	}
 	x.overflowed("TCPReqQFullDrop", m)
-	f.Standing = true
+	f.Standing, f.Certainty = true, r.dropped.certainty(x.lim)
 	f.Text = fmt.Sprintf("%s for port %d arrived and %s not answered: too many connections are half open, and SYN cookies are off", plural(r.saw.synIn, "SYN"), r.Flow.Local.Port(), wasWere(r.saw.synIn))
 	return f, true
 }

@@ -17,8 +17,11 @@ type Entry struct {
 	Row      []byte    // valid until the next Put
 }
 
-// Common reports what belongs to every story: losses, and names of places.
-func (e *Entry) Common() bool { return e.Kind == tcp.KindGap || e.Kind == tcp.KindPlace }
+// Common reports what belongs to every story: losses, names of places, and what
+// counters of the namespaces have moved by.
+func (e *Entry) Common() bool {
+	return e.Kind == tcp.KindGap || e.Kind == tcp.KindPlace || e.Kind == tcp.KindCounters
+}
 
 // Begins reports the first transition of a socket's life.
 func (e *Entry) Begins() bool {

@@ -18,6 +18,7 @@ type Incident struct {
 	Time   int64      // when, nanoseconds since 1970
 	Conn   *conn.Conn // to whom, valid during the call; nil: to nobody
 	Number uint64     // the conversation's; 0: none
+	Cookie uint64     // the socket's, where Conn is nil and it is known; else 0
 	Flow   tcp.Flow
 }
 
@@ -35,7 +36,14 @@ const (
 	Stuck  = "stuck"
 	Signal = "signal"
 	Match  = "match"
+	Rule   = RulePrefix + "NAME"
 )
+
+// RulePrefix stands before the name of one of why's rules, or all. Verdicts are made
+// elsewhere: this package knows their names only.
+const RulePrefix = "rule:"
+
+const anyRule = "all"
 
 // Triggers is the table that the flag, the help, the documentation and the tests
 // read. What fires two is told as the first.
@@ -48,12 +56,14 @@ var triggers = []Trigger{
 	{"retransmits", "more than N segments of one connection were sent again", "5", (*Watch).retransmits},
 	{Stuck, "a connection is in a passing state (SYN_SENT, FIN_WAIT1, CLOSE_WAIT …) for longer than T", "2m0s", nil},
 	{Match, "a packet matches the expression of --match", "", (*Watch).matches},
+	{Rule, "why gives the verdict NAME (`tcpstory why --rules` lists them; rule:all is any); only when asked for", "", nil},
 	{Signal, "SIGUSR1 (always on): everything is written, as with --all", "", nil},
 }
 
 // Chosen is which triggers are on, with their thresholds.
 type Chosen struct {
 	on          map[string]bool
+	rules       map[string]bool
 	Retransmits uint32
 	Stuck       time.Duration
 	Match       func(*tcp.Packet) bool // nil: no expression
@@ -62,10 +72,16 @@ type Chosen struct {
 // On reports whether a trigger is on.
 func (c *Chosen) On(name string) bool { return c.on[name] }
 
-// Choose reads words as name or name=threshold. Without any, or with all, every
-// trigger is on.
-func Choose(words []string) (*Chosen, error) {
-	c := &Chosen{on: map[string]bool{}}
+// Rules reports whether some rule's verdict is a trigger.
+func (c *Chosen) Rules() bool { return len(c.rules) > 0 }
+
+// OnRule reports whether that rule's is.
+func (c *Chosen) OnRule(name string) bool { return c.rules[name] || c.rules[anyRule] }
+
+// Choose reads words as name, name=threshold or rule:name. Without any, or with all,
+// every trigger is on but the rules, of which isRule knows the names.
+func Choose(words []string, isRule func(string) bool) (*Chosen, error) {
+	c := &Chosen{on: map[string]bool{}, rules: map[string]bool{}}
 	for _, t := range triggers {
 		if t.Threshold != "" {
 			_ = c.limit(t.Name, t.Threshold)
@@ -75,12 +91,19 @@ func Choose(words []string) (*Chosen, error) {
 		words = []string{"all"}
 	}
 	for _, word := range words {
+		if rule, ok := strings.CutPrefix(word, RulePrefix); ok {
+			if rule != anyRule && (isRule == nil || !isRule(rule)) {
+				return nil, fmt.Errorf("--on %s: there is no such rule; tcpstory why --rules lists them", word)
+			}
+			c.rules[rule] = true
+			continue
+		}
 		name, limit, limited := strings.Cut(word, "=")
 		i := slices.IndexFunc(triggers, func(t Trigger) bool { return t.Name == name })
 		switch {
 		case word == "all":
 			for _, t := range triggers {
-				c.on[t.Name] = true
+				c.on[t.Name] = t.Name != Rule
 			}
 			continue
 		case i < 0:

@@ -46,7 +46,7 @@ func TestWatch(t *testing.T) {
 		"refusal sent":          {&tcp.Event{Kind: tcp.KindSendReset}, nobody, conn.Step{}, ""},
 		"packet":                {&tcp.Event{Kind: tcp.KindPacket}, open, conn.Step{}, ""},
 	} {
-		chosen, err := Choose(nil)
+		chosen, err := Choose(nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +64,7 @@ func TestWatch(t *testing.T) {
 		if c.step.Selected = false; w.Look(&c.step) != nil {
 			t.Errorf("%s of a connection that nobody asked for is told", name)
 		}
-		none, _ := Choose([]string{Signal})
+		none, _ := Choose([]string{Signal}, nil)
 		if c.step.Selected = true; NewWatch(none).Look(&c.step) != nil {
 			t.Errorf("%s is told though its trigger is off", name)
 		}
@@ -74,7 +74,7 @@ func TestWatch(t *testing.T) {
 // TestRetransmits: once for each connection, beyond the limit, attempts that failed
 // not counted; and nothing is remembered of connections that have ended.
 func TestRetransmits(t *testing.T) {
-	chosen, err := Choose([]string{"retransmits=2"})
+	chosen, err := Choose([]string{"retransmits=2"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestRetransmits(t *testing.T) {
 // TestStuck: once for each stay in a passing state, not for one that is short, nor
 // for an open connection.
 func TestStuck(t *testing.T) {
-	chosen, err := Choose([]string{"stuck=10s"})
+	chosen, err := Choose([]string{"stuck=10s"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestStuck(t *testing.T) {
 
 // TestChoose: words choose, thresholds are taken, everything is on by default.
 func TestChoose(t *testing.T) {
-	c, err := Choose([]string{"reset", "retransmits=7"})
+	c, err := Choose([]string{"reset", "retransmits=7"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,15 +143,25 @@ func TestChoose(t *testing.T) {
 		if want := slices.Contains([]string{"reset", "retransmits", Signal}, tr.Name); c.On(tr.Name) != want {
 			t.Errorf("%s: %v, want %v", tr.Name, c.On(tr.Name), want)
 		}
-		if all, _ := Choose(nil); !all.On(tr.Name) {
-			t.Errorf("%s is off by default", tr.Name)
+		if all, _ := Choose(nil, nil); all.On(tr.Name) != (tr.Name != Rule) {
+			t.Errorf("%s is not as it is by default", tr.Name)
 		}
 	}
 	if c.Retransmits != 7 || c.Stuck != 2*time.Minute {
 		t.Errorf("%+v", c)
 	}
-	for _, word := range []string{"", "x", "reset=1", "retransmits=-1", "retransmits=", "stuck=0s", "stuck=5"} {
-		if _, err := Choose([]string{word}); err == nil || !strings.HasPrefix(err.Error(), "--on ") {
+	isRule := func(name string) bool { return name == "x" }
+	for words, want := range map[string][2]bool{"reset": {}, "rule:x": {true, false}, "rule:all": {true, true}, "reset,rule:x": {true, false}} {
+		c, err := Choose(strings.Split(words, ","), isRule)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := [2]bool{c.OnRule("x"), c.OnRule("y")}; got != want || c.Rules() != want[0] || c.On("reset") != strings.Contains(words, "reset") {
+			t.Errorf("%s: %v, want %v", words, got, want)
+		}
+	}
+	for _, word := range []string{"", "x", "reset=1", "retransmits=-1", "retransmits=", "stuck=0s", "stuck=5", "rule", Rule, "rule:", "rule:y"} {
+		if _, err := Choose([]string{word}, isRule); err == nil || !strings.HasPrefix(err.Error(), "--on ") {
 			t.Errorf("%q: %v", word, err)
 		}
 	}

@@ -21,6 +21,10 @@ type Sink interface {
 // shown, and yet needed for those that are.
 type Keeper interface{ Keep(*tcp.Event) error }
 
+// Timed is a Sink that has something to say when time has passed, and nothing else:
+// until now, nanoseconds since 1970.
+type Timed interface{ Pass(now int64) error }
+
 // flushAt is how much a Writer gathers before it writes of its own accord.
 const flushAt = 32 << 10
 

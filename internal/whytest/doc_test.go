@@ -27,6 +27,13 @@ their part, a program did not. What is known depends on who looks: a full accept
 client's host only. Of two rules that fit, the one that stands first here is the cause, or came first; what it explains
 is not said. What was lost, or not watched, takes a verdict from *sure* to *probably* or *unknown*, and the line says so.
 A verdict that goes on comes again, as an update, when its last word is due or when there is another finding.
+A request is slow when its server is known to answer: the first request to a server that was never seen to answer anything
+cannot be told from a stream one way (logs, metrics), and hangs without a word. A long poll that waits longer than --slow is
+slow to it, too.
+What rests on a counter of the namespace alone (accept-queue-full, syn-queue-full) is *sure* only where it has moved with that
+connection's segments, one by one, and with nothing else; a SYN cookie may be sent always, and is *probably* a full queue.
+Of a recording that ends while something hangs, ` + "`" + `why -r` + "`" + ` says what stood at its end. Each rule can have the flight recorder
+write the connection's story: ` + "`" + `tcpstory record --ring 64m -w /var/tmp --on rule:close-wait-leak` + "`" + `.
 
 With --json a verdict is an object: time, time_ns, kind (verdict), conn, rule, place (before-wire, on-the-way, after-wire,
 application), certainty, standing (it goes on), update (the how-manieth after the first), text, next, numbers (those of the
