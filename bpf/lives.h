@@ -152,7 +152,7 @@ static __always_inline int life_moves(struct sock *sk, int oldstate, int newstat
 		notes_user(l);
 	if (newstate == TCP_CLOSE) {
 		ends(sk, l, oldstate, now);
-		if (!(l->flags & (LIFE_OWNER_COMES | LIFE_RESET_COMES)))
+		if (!(l->flags & LIFE_OWNER_COMES))
 			life_is_over(sk);
 	}
 	return 0;
@@ -200,7 +200,7 @@ int BPF_PROG(life_reads, struct sock *sk)
 	if (!sk->sk_lock.owned || !is_asked_for(sk))
 		return 0;
 	l = life_of(sk);
-	if (!l)
+	if (!l && sk->__sk_common.skc_state != TCP_CLOSE) /* what a reset has left to be read tells nothing new */
 		l = new_life(sk);
 	if (!l)
 		return 0;
@@ -227,16 +227,17 @@ static __always_inline void follows(struct sock *sk, __u8 kind, bool user)
 SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(life_destroys, struct sock *sk)
 {
+	bool owned = sk->sk_lock.owned;
 	struct life *l;
 
-	if (!sk->sk_lock.owned)
+	if (!owned && have_socket_storage)
 		return 0;
 	l = life_of(sk);
-	if (!l || !(l->flags & LIFE_OWNER_COMES))
+	if (!l)
 		return 0;
-	if (is_user(bpf_get_current_pid_tgid() >> 32))
+	if (owned && l->flags & LIFE_OWNER_COMES && is_user(bpf_get_current_pid_tgid() >> 32))
 		follows(sk, EV_OWNER, true);
-	life_is_over(sk);
+	life_is_over(sk); /* a listener may have taken it along, unlocked */
 	return 0;
 }
 

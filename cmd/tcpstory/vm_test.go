@@ -67,6 +67,7 @@ func TestDebianKernels(t *testing.T) {
 			t.Run("write", g.writesBoth)
 			t.Run("selection", g.choosesBoth)
 			t.Run("failed connects", g.tellsFailures)
+			t.Run("life", g.livesOfBoth)
 			t.Run("now", g.looksAtBoth)
 			t.Run("doctor", func(t *testing.T) { g.examines(t, vmReports[c.want.Name]) })
 		})

@@ -10,19 +10,38 @@ import (
 	"tcpstory/internal/tcp"
 )
 
-// lived reads the part of a record that tells a life (bpf/life.h).
+// live makes ev the event of a life (bpf/life.h). Most of an event is not a life's,
+// and stays as the life before has left it: zero. Clearing it costs more than all
+// the rest.
+func (d *decoder) live(ev *tcp.Event, e *traceEvent) {
+	if ev.Kind != tcp.KindLife {
+		*ev = tcp.Event{Kind: tcp.KindLife}
+	}
+	ev.Time = d.clock.wall(int64(e.Time))
+	ev.Cookie, ev.Netns, ev.Cgroup = e.Cookie, e.Netns, e.Cgroup
+	ev.Flow = flow(e)
+	ev.Old, ev.New = tcp.State(e.Oldstate), tcp.State(e.Newstate)
+	ev.Errno = e.Err
+	ev.Counters, ev.Life = d.count(e), d.lived(e)
+	ev.Task, ev.Via = tcp.Task{}, tcp.ViaUnknown
+	if e.Flags&hasName != 0 && e.Pid != 0 {
+		ev.ActsBy(task(e))
+	}
+}
+
+// lived reads the part of a record that tells a life alone.
 func (d *decoder) lived(e *traceEvent) *tcp.Life {
-	d.life = tcp.Life{
-		Began: d.when(e.Began), Established: d.when(e.Established),
-		Shut: d.when(e.Shut), ShutToo: d.when(e.ShutToo), FirstRead: d.when(e.FirstRead),
-		BytesSent: e.BytesSent, BytesRetrans: e.BytesRetrans, Unacked: e.Unacked,
-		RTTMin: e.RttMin, MSS: e.Mss, Cwnd: e.Cwnd,
-		Idle: time.Duration(e.Idle) * d.tick, Flags: tcp.LifeFlags(e.Life),
-	}
+	l := &d.life // each field, one by one: a literal would be copied
+	l.Began, l.Established = d.when(e.Began), d.when(e.Established)
+	l.Shut, l.ShutToo, l.FirstRead = d.when(e.Shut), d.when(e.ShutToo), d.when(e.FirstRead)
+	l.BytesSent, l.BytesRetrans, l.Unacked = e.BytesSent, e.BytesRetrans, e.Unacked
+	l.RTTMin, l.MSS, l.Cwnd = e.RttMin, e.Mss, e.Cwnd
+	l.Idle = time.Duration(e.Idle) * d.tick
+	l.Flags = tcp.LifeFlags(e.Life)
 	if e.RttMin == math.MaxUint32 {
-		d.life.RTTMin = 0
+		l.RTTMin = 0
 	}
-	return &d.life
+	return l
 }
 
 // when makes kernel time wall time; 0 stays unknown.

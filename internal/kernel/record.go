@@ -113,7 +113,13 @@ func tooShort(raw []byte, want int) error {
 	return fmt.Errorf("ring buffer record of %d bytes, want %d: loader and programs differ", len(raw), want)
 }
 
+// fill makes ev the event of a record. What ev was before matters only from one
+// life to the next.
 func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
+	if tcp.Kind(e.Kind) == tcp.KindLife {
+		d.live(ev, e)
+		return
+	}
 	*ev = tcp.Event{
 		Time:   d.clock.wall(int64(e.Time)),
 		Kind:   tcp.Kind(e.Kind),
@@ -161,8 +167,6 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 			ev.Retransmit = tcp.Retransmit{Count: uint32(e.Retransmits)}
 			ev.Counters = d.count(e)
 		}
-	case tcp.KindLife:
-		ev.Counters, ev.Life = d.count(e), d.lived(e)
 	}
 	if e.Flags&hasName != 0 && e.Pid != 0 {
 		ev.ActsBy(task(e))

@@ -26,6 +26,7 @@ type ring struct {
 	mask               uint64
 	giveBack           uint64 // how much room is given back at a time, unless all is read
 	pos                uint64 // what was handed out
+	seen               uint64 // up to where records are known to be reserved
 	published          uint64 // what the kernel knows of it
 	pages              [][]byte
 	poll               [2]unix.PollFd // the ring, the interruption
@@ -77,8 +78,10 @@ func (r *ring) next() []byte {
 	if r.pos-r.published >= r.giveBack {
 		r.publish()
 	}
-	end := r.end()
-	for spins := 0; r.pos < end; {
+	if r.pos >= r.seen { // the producers write that cache line for every record
+		r.seen = r.end()
+	}
+	for spins := 0; r.pos < r.seen; {
 		at := r.pos & r.mask
 		head := atomic.LoadUint32((*uint32)(unsafe.Pointer(&r.data[at])))
 		if head&ringBusy != 0 {

@@ -66,6 +66,11 @@ func Open(c Config) (*Source, error) {
 	if err != nil {
 		return nil, Refused{err}
 	}
+	return open(c, f)
+}
+
+// open is Open on a kernel that can do what f says, which ends here.
+func open(c Config, f *features) (*Source, error) {
 	dev, err := openDevice(c.Device)
 	if err != nil {
 		return nil, err

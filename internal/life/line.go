@@ -71,16 +71,16 @@ const maxSpans = 4
 // Fill makes l the line of a KindLife event.
 func (l *Line) Fill(ev *tcp.Event) {
 	f := ev.Life.Flags
-	*l = Line{
-		Time: ev.Time, Cookie: ev.Cookie, Netns: ev.Netns, Cgroup: ev.Cgroup, Flow: ev.Flow, Task: ev.Task,
-		Established: f.Has(tcp.LifeWasOpen), Older: ev.Life.Began == 0, NoHandshake: f.Has(tcp.LifeGuessed),
-		RTTMin: ev.Life.RTTMin, SRTT: ev.Counters.SRTT, MSS: ev.Life.MSS, Cwnd: ev.Life.Cwnd,
-		Retransmits: int64(ev.Counters.Retransmits), BytesRetrans: int64(ev.Life.BytesRetrans),
-		SegsIn: int64(ev.Counters.SegsIn), SegsOut: int64(ev.Counters.SegsOut),
-		End: endOf(ev), Errno: ev.Errno, Last: ev.Old, Idle: Unknown,
-		AskOwner: f.Has(tcp.LifeOwnerComes), AskEnd: f.Has(tcp.LifeResetComes),
-		Chosen: f.Has(tcp.LifeChosen), HasCounts: true,
-	}
+	*l = Line{} // and then each field: a literal would be copied
+	l.Time, l.Cookie, l.Netns, l.Cgroup = ev.Time, ev.Cookie, ev.Netns, ev.Cgroup
+	l.Flow, l.Task, l.Via = ev.Flow, ev.Task, ev.Via
+	l.Established, l.Older, l.NoHandshake = f.Has(tcp.LifeWasOpen), ev.Life.Began == 0, f.Has(tcp.LifeGuessed)
+	l.RTTMin, l.SRTT, l.MSS, l.Cwnd = ev.Life.RTTMin, ev.Counters.SRTT, ev.Life.MSS, ev.Life.Cwnd
+	l.Retransmits, l.BytesRetrans = int64(ev.Counters.Retransmits), int64(ev.Life.BytesRetrans)
+	l.SegsIn, l.SegsOut = int64(ev.Counters.SegsIn), int64(ev.Counters.SegsOut)
+	l.End, l.Errno, l.Last, l.Idle = endOf(ev), ev.Errno, ev.Old, Unknown
+	l.AskOwner, l.AskEnd = f.Has(tcp.LifeOwnerComes), f.Has(tcp.LifeResetComes)
+	l.Chosen, l.HasCounts = f.Has(tcp.LifeChosen), true
 	l.Nobody = f.Has(tcp.LifeIn) && !f.Has(tcp.LifeHadFile) && !l.Task.Known()
 	if l.Established {
 		l.Idle = ev.Life.Idle

@@ -83,17 +83,21 @@ type rowText struct {
 func (t *rowText) left(n int) {
 	t.due += n + 1
 	t.b = append(t.b, ' ')
-	for len(t.b)-t.at-t.extra < t.due {
-		t.b = append(t.b, ' ')
+	t.blanks(t.due)
+}
+
+// blanks appends blanks up to column until.
+func (t *rowText) blanks(until int) {
+	const most = "                                                                "
+	for n := until - (len(t.b) - t.at - t.extra); n > 0; n -= len(most) {
+		t.b = append(t.b, most[:min(n, len(most))]...)
 	}
 }
 
 // right appends v so that it ends with the field of n columns, and a blank.
 func (t *rowText) right(v []byte, n int) {
 	t.due += n + 1
-	for len(t.b)-t.at-t.extra+len(v)+1 < t.due {
-		t.b = append(t.b, ' ')
-	}
+	t.blanks(t.due - len(v) - 1)
 	t.b = append(append(t.b, v...), ' ')
 }
 
@@ -247,9 +251,8 @@ func (r *LifeRows) head() {
 	}
 	t.b = append(t.b, "END"...)
 	if r.opts.Wide {
-		for t.due = r.layout.base(&r.opts) + endWidth; len(t.b)-t.at < t.due; {
-			t.b = append(t.b, ' ')
-		}
+		t.due = r.layout.base(&r.opts) + endWidth
+		t.blanks(t.due)
 		wideHead(&t)
 	}
 	r.buf = append(t.b, '\n')

@@ -21,7 +21,9 @@ import (
 
 func TestMain(m *testing.M) {
 	RunRole()
-	os.Exit(m.Run())
+	code := m.Run()
+	_ = os.RemoveAll(program.dir)
+	os.Exit(code)
 }
 
 // row is what the tests read of a line of life --json.
@@ -36,6 +38,7 @@ type row struct {
 	TX         *int64  `json:"tx_bytes"`
 	RX         *int64  `json:"rx_bytes"`
 	Duration   float64 `json:"duration_us"`
+	Connect    float64 `json:"connect_us"`
 	End        string  `json:"end"`
 	Accepted   *bool   `json:"accepted"`
 	Older      bool    `json:"older"`
@@ -80,14 +83,28 @@ func (l *tool) awaits(t *testing.T, text string, limit time.Duration) {
 	}
 }
 
-// built is the binary, once for all tests.
+// program is tcpstory, once for all tests.
+var program struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+// built builds it.
 func built(t *testing.T) string {
 	t.Helper()
-	bin := filepath.Join(t.TempDir(), "tcpstory")
-	if out, err := exec.Command("go", "build", "-o", bin, "../../../cmd/tcpstory").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	program.once.Do(func() {
+		if program.dir, program.err = os.MkdirTemp("", "mix-"); program.err != nil {
+			return
+		}
+		if out, err := exec.Command("go", "build", "-o", program.dir, "../../../cmd/tcpstory").CombinedOutput(); err != nil {
+			program.err = fmt.Errorf("%w: %s", err, out)
+		}
+	})
+	if program.err != nil {
+		t.Fatal(program.err)
 	}
-	return bin
+	return filepath.Join(program.dir, "tcpstory")
 }
 
 func startLife(t *testing.T, bin string, args ...string) *tool {

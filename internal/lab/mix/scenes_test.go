@@ -6,9 +6,13 @@ import (
 	"io"
 	"net"
 	"os/exec"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"tcpstory/internal/lab"
 )
@@ -280,6 +284,84 @@ func TestRecording(t *testing.T) {
 		w := want[r.flow()]
 		if r.End != w.End || r.Direction != w.Direction || r.TX != nil || r.RX != nil || r.PID != 0 && r.PID != w.PID {
 			t.Errorf("%s\nlive %s", r.text, w.text)
+		}
+	}
+}
+
+// TestOwnResetBehindClose: data for a socket that has been closed is answered with a
+// reset. The kernel ends that socket just as if the reset had come: that it was our
+// own follows the record. TCP_LINGER2 beyond TIME_WAIT keeps it a socket in FIN_WAIT2.
+func TestOwnResetBehindClose(t *testing.T) {
+	h, bin := alone(t), built(t)
+	l := startLife(t, bin, "--json", "--netns", h.NetnsName(), "tcp")
+	client, server := pair(t, h, "tcp4")
+	carry(t, client, server, 33)
+	if err := control(client, func(fd int) error { return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_LINGER2, 90) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	for unacknowledged(client) > 0 { // then it is in FIN_WAIT2
+		time.Sleep(time.Millisecond)
+	}
+	client.Close()
+	if _, err := server.Write([]byte("too late")); err != nil {
+		t.Fatal(err)
+	}
+	l.awaits(t, `"direction":"out"`, 5*time.Second)
+	server.Close()
+	l.awaits(t, `"direction":"in"`, 5*time.Second)
+	l.stop(t)
+	rows := l.rows(t)
+	r := oneRow(t, rows, client)
+	wantRow(t, r, "out", "rst-sent", 33, 0, false)
+	if r.State != "FIN_WAIT2" || r.Errno != int(unix.ECONNRESET) {
+		t.Errorf("it shall have ended as if a reset had come: %s", r.text)
+	}
+	wantRow(t, oneRow(t, rows, server), "in", "rst-received", 0, 33, false)
+}
+
+// TestIntervals: a summary for each interval as it passes, by every grouping. Each
+// connection is in one of them.
+func TestIntervals(t *testing.T) {
+	h, bin := alone(t), built(t)
+	groups := map[string]string{"process": "mix.test", "remote": "127.0.0.1", "port": `\d+`, "container": "-"}
+	tools := map[string]*tool{}
+	for by := range groups {
+		tools[by] = startLife(t, bin, "--interval", "1s", "--by", by, "--netns", h.NetnsName(), "tcp")
+	}
+	all := regexp.MustCompile(`(?m)^ all +(\d+) +0 +(\d+) `)
+	for turn := range 2 {
+		client, server := pair(t, h, "tcp4")
+		carry(t, client, server, 1234)
+		client.Close()
+		_, _ = server.Read(make([]byte, 1))
+		server.Close()
+		for by, tool := range tools {
+			conns, bytes := 0, 0
+			for deadline := time.Now().Add(10 * time.Second); conns < 2*(turn+1) && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+				conns, bytes = 0, 0
+				for _, m := range all.FindAllStringSubmatch(tool.out.String(), -1) {
+					n, _ := strconv.Atoi(m[1])
+					tx, _ := strconv.Atoi(m[2])
+					conns, bytes = conns+n, bytes+tx
+				}
+			}
+			if conns != 2*(turn+1) || bytes != 1234*(turn+1) {
+				t.Errorf("--by %s: %d connections, %d bytes behind %d: %s", by, conns, bytes, turn+1, tool.out.String())
+			}
+		}
+	}
+	for by, tool := range tools {
+		before := tool.out.String()
+		if said := tool.stop(t); !strings.Contains(said, "4 connections ended") {
+			t.Errorf("--by %s: %s", by, said)
+		}
+		for _, text := range []string{`^ ` + by + ` +conns `, `^ ` + groups[by] + ` +[12] +0 `} {
+			if !regexp.MustCompile(`(?m)` + text).MatchString(before) {
+				t.Errorf("--by %s: no %s in\n%s", by, text, before)
+			}
 		}
 	}
 }

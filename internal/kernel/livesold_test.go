@@ -1,0 +1,158 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tcpstory/internal/lab"
+	"tcpstory/internal/tcp"
+)
+
+// TestNotesByAddressGoAway: where a tracing program may not use socket storage, a
+// note lies in a hash map that nothing clears by itself. Each way for a socket to
+// end takes its note out, also those that lead past ->CLOSE with the note kept.
+func TestNotesByAddressGoAway(t *testing.T) {
+	l, err := lab.New(t.Context(), lab.Options{Topology: lab.Alone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	h := l.Host(lab.Server)
+	f, err := probeFeatures()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.socketStorage = false
+	s, err := open(Config{Lives: true, Netns: []uint32{h.Netns()}}, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for name, end := range map[string]func(client, server *net.TCPConn, l net.Listener) error{
+		"four ways":             func(c, s *net.TCPConn, _ net.Listener) error { return errors.Join(c.Close(), ended(s), s.Close()) },
+		"reset, then read":      resetThenRead,
+		"reset behind a close":  resetBehindClose,
+		"reset, never accepted": neverAccepted,
+	} {
+		if err := h.Within(func() error { return connected(t.Context(), end) }); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		noNotes(t, s, name)
+	}
+	if err := h.Within(connectRefused); err != nil {
+		t.Fatal(err)
+	}
+	if lives := drained(t, s); lives != 4*2+2+1 { // one listener had a second connection, which nobody took
+		t.Errorf("%d lives were told", lives)
+	}
+	noNotes(t, s, "refused")
+}
+
+// noNotes wants none before the next socket: it may have the address of the last.
+func noNotes(t *testing.T, s *Source, after string) {
+	t.Helper()
+	notes := s.coll.Maps[traceMapLivesByAddress]
+	var key uint64
+	note := make([]byte, notes.ValueSize())
+	for left := notes.Iterate(); left.Next(&key, &note); {
+		t.Errorf("%s: a note stays: %x", after, note)
+	}
+}
+
+// drained counts the lives that were told.
+func drained(t *testing.T, s *Source) (lives int) {
+	t.Helper()
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	var ev tcp.Event
+	for {
+		switch err := s.Read(&ev); {
+		case errors.Is(err, io.EOF):
+			return lives
+		case err != nil:
+			t.Fatal(err)
+		case ev.Kind == tcp.KindLife:
+			lives++
+		}
+	}
+}
+
+// connected makes a connection and has it ended.
+func connected(ctx context.Context, end func(client, server *net.TCPConn, l net.Listener) error) error {
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false)
+	l, err := lc.Listen(ctx, "tcp4", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp4", l.Addr().String())
+	if err != nil {
+		return err
+	}
+	s, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	return end(c.(*net.TCPConn), s.(*net.TCPConn), l)
+}
+
+// ended reads to the end, however that comes.
+func ended(c *net.TCPConn) error {
+	_, err := io.Copy(io.Discard, c)
+	if errors.Is(err, unix.ECONNRESET) {
+		return nil
+	}
+	return err
+}
+
+func resetThenRead(c, s *net.TCPConn, _ net.Listener) error {
+	_, err := c.Write(make([]byte, 100))
+	return errors.Join(err, c.SetLinger(0), c.Close(), ended(s), s.Close())
+}
+
+// resetBehindClose has the client, closed, answer data with a reset: it stays a
+// socket in FIN_WAIT2 because TCP_LINGER2 is longer than TIME_WAIT.
+func resetBehindClose(c, s *net.TCPConn, _ net.Listener) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var opt error
+	err = errors.Join(c.CloseWrite(), raw.Control(func(fd uintptr) {
+		opt = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_LINGER2, 90)
+		for info := new(unix.TCPInfo); opt == nil && info.State != uint8(tcp.FinWait2); time.Sleep(time.Millisecond) {
+			info, opt = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		}
+	}))
+	err = errors.Join(err, opt, c.Close(), ended(s))
+	_, werr := s.Write([]byte("late"))
+	return errors.Join(err, werr, s.Close())
+}
+
+// neverAccepted resets a second connection while it waits for accept().
+func neverAccepted(c, s *net.TCPConn, l net.Listener) error {
+	waits, err := net.Dial("tcp4", l.Addr().String())
+	if err != nil {
+		return err
+	}
+	return errors.Join(waits.(*net.TCPConn).SetLinger(0), waits.Close(), l.Close(), c.Close(), ended(s), s.Close())
+}
+
+func connectRefused() error {
+	c, err := net.Dial("tcp4", "127.0.0.1:1")
+	if err == nil {
+		return errors.Join(errors.New("it was not refused"), c.Close())
+	}
+	if !errors.Is(err, unix.ECONNREFUSED) {
+		return err
+	}
+	return nil
+}
