@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -72,4 +75,21 @@ func BenchmarkTable(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(events)), "ns/event")
+}
+
+// TestIncidentFollowsNoLink: a link that somebody lays where an incident's file is about
+// to be made, in a directory that others may write to, costs the incident and not what
+// the link leads to.
+func TestIncidentFollowsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	theirs, link := filepath.Join(dir, "theirs"), filepath.Join(dir, "x-1.pcapng")
+	mustDo(t, os.WriteFile(theirs, []byte("theirs"), 0o600))
+	mustDo(t, os.Symlink(theirs, link))
+	out := &files{path: link, fresh: true}
+	if _, err := out.open(); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("opened: %v", err)
+	}
+	if text, err := os.ReadFile(theirs); string(text) != "theirs" {
+		t.Errorf("%q, %v", text, err)
+	}
 }
