@@ -280,3 +280,20 @@ func TestNowRecorded(t *testing.T) {
 		}
 	}
 }
+
+// TestNowWatchSaysWhatIsMissing: the screen itself says what may be missing, in its
+// width, and of many notes how many there are.
+func TestNowWatchSaysWhatIsMissing(t *testing.T) {
+	const columns = 40
+	term := newTerminal(t, columns)
+	v := &snapshot{notes: []string{"first \x1b[31m", strings.Repeat("long ", 20), "third", "fourth", "fifth"}}
+	mustDo(t, (&screen{term.program}).show(&env{stdout: term.program}, &nowOptions{}, v, false))
+	b := make([]byte, 4096)
+	n, err := term.Read(b)
+	mustDo(t, err)
+	lines := strings.Split(strings.NewReplacer(home, "", toLineEnd, "", toScreenEnd, "", "\r", "").Replace(string(b[:n])), "\n")
+	if len(lines) < 6 || !strings.HasSuffix(lines[0], "0 TCP sockets") || lines[1] != `first \x1b[31m` ||
+		len(lines[2]) != columns || lines[4] != "and 2 more of what may be missing" {
+		t.Errorf("%q", lines)
+	}
+}
