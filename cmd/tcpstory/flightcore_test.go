@@ -93,3 +93,29 @@ func TestIncidentFollowsNoLink(t *testing.T) {
 		t.Errorf("%q, %v", text, err)
 	}
 }
+
+// TestShelfLeavesOthersAlone: a file that has an incident's name and is somebody else's,
+// or is none, is neither removed nor counted.
+func TestShelfLeavesOthersAlone(t *testing.T) {
+	dir := t.TempDir()
+	names := [...]string{"20200101-000000.000-reset", "20200101-000000.001-reset", "20200101-000000.002-reset"}
+	for i := range names {
+		names[i] = filepath.Join(dir, "incident-"+names[i]+".pcapng")
+	}
+	ours, theirs, link := names[0], names[1], names[2]
+	mustDo(t, os.WriteFile(ours, make([]byte, 10), 0o600))
+	mustDo(t, os.WriteFile(theirs, make([]byte, 1000), 0o600))
+	mustDo(t, os.Chown(theirs, 65534, 65534))
+	mustDo(t, os.Symlink(theirs, link))
+	s, err := openShelf(dir, 500, 10)
+	mustDo(t, err)
+	if s.total != 10 || len(s.old) != 1 || s.old[0].name != ours {
+		t.Errorf("%+v", s)
+	}
+	if ok, err := s.claim(495); !ok || err != nil {
+		t.Errorf("%v, %v", ok, err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 2 {
+		t.Errorf("left: %v", left)
+	}
+}
