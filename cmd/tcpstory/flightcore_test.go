@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"tcpstory/internal/conn"
@@ -117,5 +118,25 @@ func TestShelfLeavesOthersAlone(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 2 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// TestMatchIsOn: --match is a trigger beside those of --on, and switches none off.
+func TestMatchIsOn(t *testing.T) {
+	for _, c := range []struct {
+		args  string
+		match bool
+		reset bool
+	}{
+		{"--match tcp --on timeout", true, false},
+		{"--match tcp --on timeout,match", true, false},
+		{"--match tcp", true, true},
+		{"--on timeout", false, false},
+	} {
+		o, _, err := parseRecord(append(strings.Fields(c.args), "--ring", "4m", "-w", t.TempDir()))
+		mustDo(t, err)
+		if o.chosen.On(flight.Match) != c.match || o.chosen.On("reset") != c.reset || !o.chosen.On(flight.Signal) {
+			t.Errorf("%s: %+v", c.args, o.chosen)
+		}
 	}
 }
