@@ -18,18 +18,18 @@ import (
 func demo(ctx context.Context, args []string, std stdio) (err error) {
 	var tracer string
 	var six bool
-	f := newFlags("demo", "[NAME] [-- TRACER FLAGS]", "Show what tcpstory tells of a scenario (close-client-first).", std)
+	f := newFlags("demo", "[NAME] [-- [COMMAND] FLAGS]", "Show what tcpstory (trace, why, life …) tells of a scenario (close-client-first).", std)
 	f.StringVar(&tracer, "tracer", "tcpstory", "the tcpstory `binary` to show")
 	f.BoolVarP(&six, "ipv6", "6", false, "over IPv6")
 	if err := parse(f, args); err != nil {
 		return err
 	}
-	name, flags := "close-client-first", []string{"--view", "columns"}
-	if words := f.Args(); len(words) > 0 && f.ArgsLenAtDash() != 0 {
-		name, words = words[0], words[1:]
-		flags = append(flags, words...)
-	} else {
-		flags = append(flags, words...)
+	name, flags := "close-client-first", f.Args()
+	if len(flags) > 0 && f.ArgsLenAtDash() != 0 {
+		name, flags = flags[0], flags[1:]
+	}
+	if len(flags) == 0 || strings.HasPrefix(flags[0], "-") { // no command: trace
+		flags = append([]string{"--view", "columns"}, flags...)
 	}
 	s, err := lab.Find(name)
 	if err != nil {
