@@ -19,6 +19,7 @@ type files struct {
 	size   int64         // -C: bytes after which the next event begins a file; 0: none
 	every  time.Duration // -G: likewise; 0: none
 	most   int           // -W; 0: no bound
+	fresh  bool          // what is there already, a link that somebody has laid there too, is left alone
 	stdout *os.File
 	file   *os.File
 	name   string
@@ -73,7 +74,11 @@ func (f *files) open() (*os.File, error) {
 		f.name += fmt.Sprintf("%0*d", width, f.count)
 	}
 	var err error
-	if f.file, err = os.Create(f.name); err != nil {
+	flags := os.O_RDWR | os.O_CREATE | os.O_TRUNC
+	if f.fresh {
+		flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
+	}
+	if f.file, err = os.OpenFile(f.name, flags, 0o666); err != nil {
 		return nil, fmt.Errorf("create recording: %w", err)
 	}
 	return f.file, nil

@@ -141,7 +141,7 @@ func (f *flightRecorder) happens(i *flight.Incident) {
 			return
 		}
 	}
-	if !f.limit.Lets(i.Time) || len(f.open) >= mostOpen {
+	if len(f.open) >= f.atOnce() || !f.limit.Lets(i.Time) {
 		f.limit.LeaveOut(i.Why)
 		return
 	}
@@ -160,6 +160,9 @@ func (f *flightRecorder) happens(i *flight.Incident) {
 
 // mostOpen bounds the incidents that are being written at a time: each has a buffer.
 const mostOpen = 16
+
+// atOnce is how many are written at a time: no more than there may be files.
+func (f *flightRecorder) atOnce() int { return min(mostOpen, f.o.keepFiles) }
 
 // signalled is SIGUSR1.
 func (f *flightRecorder) signalled(now int64) {
@@ -270,7 +273,7 @@ func (f *flightRecorder) flush() error {
 
 func (f *flightRecorder) sayLeftOut() {
 	if n, which := f.limit.LeftOut(); n > 0 {
-		f.e.say("%s left out, more than --incidents %d a minute: %s", plural(n, "incident"), f.o.rate, which)
+		f.e.say("%s left out, more than --incidents %d a minute, or %d at a time: %s", plural(n, "incident"), f.o.rate, f.atOnce(), which)
 	}
 }
 

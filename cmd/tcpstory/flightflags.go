@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,10 +74,14 @@ func (o *options) checkFlight(c *faults, f *pflag.FlagSet) {
 	c.when(err == nil && o.pastBytes < leastPast, "--ring %s: want at least 1m", o.past)
 	o.keepBytes, err = bytesOf("--keep", o.keep)
 	c.when(err != nil, "%v", err)
-	o.chosen, err = flight.Choose(o.on, isRule)
+	on := o.on
+	if len(on) > 0 && o.match != "" {
+		on = append(slices.Clone(on), flight.Match) // it is "too"
+	}
+	o.chosen, err = flight.Choose(on, isRule)
 	c.when(err != nil, "%v", err)
 	c.when(f.Changed("on") && o.chosen != nil && len(o.on) == 0, "--on: nothing is named")
-	c.when(err == nil && explicit(o.on, flight.Match) && o.match == "", "--on match needs --match EXPR")
+	c.when(err == nil && slices.Contains(o.on, flight.Match) && o.match == "", "--on match needs --match EXPR")
 	c.when(o.noStates && o.match == "", "--ring waits for the kernel's events: --no-states leaves none (but --match EXPR)")
 	c.when(o.before < 0 || o.after < 0, "--before and --after: want a time, as 30s")
 	c.when(o.rate < 1, "--incidents %d: want 1 or more", o.rate)
@@ -84,15 +89,6 @@ func (o *options) checkFlight(c *faults, f *pflag.FlagSet) {
 	c.when(o.size != "" || o.seconds > 0 || o.files > 0, "--ring writes a file for each incident: -C, -G and -W are for recording everything")
 	c.when(o.record == capture.Stdio, "--ring writes a file for each incident, -w - is none")
 	c.when(o.count > 0, "--ring records until it is interrupted: -c is for recording everything")
-}
-
-func explicit(words []string, name string) bool {
-	for _, w := range words {
-		if w == name {
-			return true
-		}
-	}
-	return false
 }
 
 // isDir reports whether path is a directory that is there.

@@ -49,7 +49,7 @@ func (f *flightRecorder) begin(i *flight.Incident) (*incident, error) {
 			in.join(c.Peer)
 		}
 	}
-	out := &files{path: in.name}
+	out := &files{path: in.name, fresh: true}
 	file, err := out.open()
 	if err != nil {
 		return nil, err

@@ -16,15 +16,15 @@ import (
 type looker struct {
 	*nowOptions
 	names  *host.Names
-	could  func(tcp.Flow) bool // nil: all
-	inums  []uint32            // --netns
-	below  []string            // --cgroup
-	places map[uint32]*tcp.Place
-	homes  map[uint64]*tcp.Place
+	could  func(tcp.Flow) bool   // nil: all
+	inums  []uint32              // --netns
+	below  []string              // --cgroup
+	places map[uint32]*tcp.Place // of this look
+	homes  map[uint64]*tcp.Place // likewise
 }
 
 func newLooker(o *nowOptions) (*looker, error) {
-	l := &looker{nowOptions: o, names: host.New(), places: map[uint32]*tcp.Place{}, homes: map[uint64]*tcp.Place{}}
+	l := &looker{nowOptions: o, names: host.New()}
 	var err error
 	if l.could, err = o.couldMatch(); err != nil {
 		return nil, err
@@ -70,6 +70,7 @@ func (o *nowOptions) couldMatch() (func(tcp.Flow) bool, error) {
 
 // look takes one look: at the sockets of all namespaces, then at who holds them.
 func (l *looker) look() (*snapshot, error) {
+	l.places, l.homes = map[uint32]*tcp.Place{}, map[uint64]*tcp.Place{} // inodes are used again, names change
 	enter, notes, err := l.entrances()
 	if err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ import (
 
 	"tcpstory/internal/lab"
 	"tcpstory/internal/render"
+	"tcpstory/internal/tcp"
 )
 
 // besieged is a listener with a queue for one connection, and those who want in.
@@ -278,5 +279,43 @@ func TestNowRecorded(t *testing.T) {
 		if m["age_from"] != "recorded" || m["recv_q"] != nil || m["uid"] != nil {
 			t.Errorf("recorded: %v", m)
 		}
+	}
+}
+
+// TestNowWatchSaysWhatIsMissing: the screen itself says what may be missing, in its
+// width, and of many notes how many there are.
+func TestNowWatchSaysWhatIsMissing(t *testing.T) {
+	const columns = 40
+	term := newTerminal(t, columns)
+	v := &snapshot{notes: []string{"first \x1b[31m", strings.Repeat("long ", 20), "third", "fourth", "fifth"}}
+	mustDo(t, (&screen{term.program}).show(&env{stdout: term.program}, &nowOptions{}, v, false))
+	b := make([]byte, 4096)
+	n, err := term.Read(b)
+	mustDo(t, err)
+	lines := strings.Split(strings.NewReplacer(home, "", toLineEnd, "", toScreenEnd, "", "\r", "").Replace(string(b[:n])), "\n")
+	if len(lines) < 6 || !strings.HasSuffix(lines[0], "0 TCP sockets") || lines[1] != `first \x1b[31m` ||
+		len(lines[2]) != columns || lines[4] != "and 2 more of what may be missing" {
+		t.Errorf("%q", lines)
+	}
+}
+
+// TestNowWatchNamesAnew: what a namespace is called is asked for with each look, since
+// inodes are used again.
+func TestNowWatchNamesAnew(t *testing.T) {
+	l := newLab(t, lab.Options{Topology: lab.Alone})
+	r := routes(l, 7396)[2]
+	defer r.listen(t).Close()
+	o, _, err := parseNow([]string{"--netns", r.client.NetnsName(), "port", "7396"})
+	mustDo(t, err)
+	look, err := newLooker(o)
+	mustDo(t, err)
+	defer look.names.Close()
+	for range 2 {
+		v, err := look.look()
+		mustDo(t, err)
+		if len(v.Sockets) != 1 || v.Sockets[0].Namespace.Name != r.client.NetnsName() {
+			t.Fatalf("%+v", v.Sockets)
+		}
+		look.places[r.client.Netns()] = &tcp.Place{Name: "who was there before"}
 	}
 }

@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"tcpstory/internal/render"
 )
 
 // watchSockets is --watch: a look, again and again, until Ctrl-C.
@@ -44,7 +47,8 @@ func watchSockets(ctx context.Context, e *env, o *nowOptions, look *looker) erro
 	}
 }
 
-// sayOnce says what may be missing, where that does not disturb a screen.
+// sayOnce says what may be missing, where that does not disturb a screen, which shows
+// it itself.
 func (o *nowOptions) sayOnce(e *env, v *snapshot, said map[string]bool) {
 	for _, note := range v.notes {
 		if !said[note] && !(e.terminal && term.IsTerminal(int(os.Stderr.Fd()))) {
@@ -84,7 +88,7 @@ func newScreen(e *env) *screen {
 func (s *screen) close() { fmt.Fprint(s.out, ownScreen) }
 
 // show draws over what is there, in one write and without erasing first: nothing
-// flickers. What has no room is counted.
+// flickers. What may be missing stands above the table.
 func (s *screen) show(e *env, o *nowOptions, v *snapshot, _ bool) error {
 	width, height, err := term.GetSize(int(s.out.Fd()))
 	if err != nil || width <= 0 || height <= 0 {
@@ -100,21 +104,41 @@ func (s *screen) show(e *env, o *nowOptions, v *snapshot, _ bool) error {
 		return err
 	}
 	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
-	if room := max(height-1, 0); len(lines) > room {
+	missing := notesAbove(v.notes)
+	if room := max(height-1-len(missing), 0); len(lines) > room {
 		lines = lines[:room]
 		title += ", not all of them in view"
 	}
-	frame := []byte(home)
-	for i, line := range append([]string{title}, lines...) {
-		if i > 0 {
-			frame = append(frame, "\r\n"...)
-		}
-		frame = append(append(frame, line...), toLineEnd...)
+	above := append([]string{title}, missing...)
+	for i := range above {
+		above[i] = render.Fit(above[i], width)
 	}
-	if _, err := s.out.Write(append(frame, toScreenEnd...)); err != nil {
+	lines = append(above, lines...)
+	if _, err := s.out.Write(frame(lines[:min(height, len(lines))])); err != nil {
 		return fmt.Errorf("write to standard output: %w", err)
 	}
 	return nil
+}
+
+// notesAbove are the notes that a screen has room for; the others are counted.
+func notesAbove(notes []string) []string {
+	const most = 3
+	if more := len(notes) - most; more > 0 {
+		return append(slices.Clone(notes[:most]), fmt.Sprintf("and %d more of what may be missing", more))
+	}
+	return notes
+}
+
+// frame is what draws the lines over what is there.
+func frame(lines []string) []byte {
+	b := []byte(home)
+	for i, line := range lines {
+		if i > 0 {
+			b = append(b, "\r\n"...)
+		}
+		b = append(append(b, line...), toLineEnd...)
+	}
+	return append(b, toScreenEnd...)
 }
 
 // defaultHeight is a terminal's that does not tell.

@@ -2,17 +2,19 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"sort"
+	"syscall"
 	"time"
 
 	"tcpstory/internal/flight"
 )
 
 // shelf is where the files of incidents stand, and how much room they may take. What
-// an earlier run has left there with such names counts, too.
+// an earlier run of the same user has left there with such names counts, too.
 type shelf struct {
 	begin string // of every name
 	most  int64  // bytes of all files together
@@ -50,12 +52,19 @@ func openShelf(path string, most int64, files int) (*shelf, error) {
 		if len(name) <= len(base) || name[:len(base)] != base || !shelfName.MatchString(name[len(base):]) {
 			continue
 		}
-		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && isOurs(info) {
 			s.put(filepath.Join(dir, name), info.Size())
 		}
 	}
 	sort.Slice(s.old, func(i, j int) bool { return s.old[i].name < s.old[j].name }) // by time
 	return s, nil
+}
+
+// isOurs: the file is ours to remove. In a directory that others may write to, theirs
+// neither go nor take room from ours.
+func isOurs(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(st.Uid) == os.Geteuid()
 }
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)

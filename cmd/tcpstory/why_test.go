@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -138,6 +140,23 @@ func TestWhyMistakes(t *testing.T) {
 		p := start(t, tcpstory(here{}, append([]string{"why"}, strings.Fields(args)...)...))
 		if p.wait(); p.cmd.ProcessState.ExitCode() == 0 || !strings.Contains(strings.Join(p.err.text(), "\n"), want) {
 			t.Errorf("why %s: %s", args, p.both())
+		}
+	}
+}
+
+// TestWhyOfStrangersReason: a recording's reasons are a stranger's text, which must not
+// reach the terminal as it is.
+func TestWhyOfStrangersReason(t *testing.T) {
+	text, err := os.ReadFile("../../internal/record/testdata/syn-recv.json")
+	mustDo(t, err)
+	hostile := base64.StdEncoding.EncodeToString([]byte("\x1b[31mX\u009b2J\u202e"))
+	forged := regexp.MustCompile(`"reason":"[A-Z_]+"`).ReplaceAll(text, []byte(`"reason_base64":"`+hostile+`"`))
+	path := filepath.Join(t.TempDir(), "forged.json")
+	mustDo(t, os.WriteFile(path, forged, 0o600))
+	for _, form := range []string{"--json=false", "--json"} {
+		out, err := tcpstory(here{}, "why", form, "-r", path).CombinedOutput()
+		if err != nil || !bytes.Contains(out, []byte("threw them away")) || bytes.ContainsAny(out, "\x1b\u009b\u202e") {
+			t.Errorf("%s: %v, %q", form, err, out)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package diagnose
 
 import (
+	"strconv"
+
 	"golang.org/x/sys/unix"
 
 	"tcpstory/internal/conn"
@@ -10,7 +12,7 @@ import (
 // kernel takes in what is no packet.
 func (e *Engine) kernel(r *record, s *conn.Step) {
 	ev := s.Event
-	c := Clue{Time: ev.Time, Errno: ev.Errno, Reason: ev.Reason}
+	c := Clue{Time: ev.Time, Errno: ev.Errno, Reason: plainReason(ev.Reason)}
 	if p := &ev.Packet; p.IsTCP {
 		c.Flags, c.Seq, c.Len = p.Flags, p.Seq, uint32(p.PayloadLen)
 	}
@@ -227,4 +229,16 @@ func (e *Engine) last(r *record, now int64) {
 		wait = countersLate // it never became a socket
 	}
 	e.wake(r, now+int64(wait))
+}
+
+// plainReason is the kernel's word for a reason. What a recording has in its place may be
+// a stranger's text, and goes into the sentences of findings.
+func plainReason(reason string) string {
+	for i := range len(reason) {
+		if c := reason[i]; c <= ' ' || c > '~' || c == '\\' || c == '"' {
+			quoted := strconv.QuoteToASCII(reason)
+			return quoted[1 : len(quoted)-1]
+		}
+	}
+	return reason
 }

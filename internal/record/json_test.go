@@ -182,6 +182,25 @@ func TestJSONDamage(t *testing.T) {
 	}
 }
 
+// TestJSONOfOthers: lines that might follow from events, and no event, are no story.
+func TestJSONOfOthers(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                   "",
+		`{"kind":"verdict"}`: "line 1 holds no event, and was passed over",
+		"{\"kind\":\"verdict\"}\n{\"kind\":\"state\",\"inferred\":true}\n": "lines 1 to 2 hold no event, and were passed over",
+		string(inJSON(t, &About{})):                                        "",
+	} {
+		got, r := readJSON(t, []byte(text))
+		said := ""
+		for _, d := range r.Damages() {
+			said += d.String()
+		}
+		if len(got) != 0 || said != want {
+			t.Errorf("%q: %d events, %q", text, len(got), said)
+		}
+	}
+}
+
 // TestEveryPrefixOfJSON reads up to its last whole line.
 func TestEveryPrefixOfJSON(t *testing.T) {
 	text := inJSON(t, &About{Expr: "port 80"}, story(t)[:3]...)

@@ -37,6 +37,7 @@ type JSONReader struct {
 	at     int64
 	damage []Damage
 	newer  bool
+	told   bool // a line was a story's
 }
 
 // jsonLine is what of a line is read back.
@@ -61,7 +62,7 @@ func NewJSONReader(in *bufio.Reader) (*JSONReader, error) {
 	var l jsonLine
 	if json.Unmarshal(text, &l) == nil && l.Kind == kindTrace && l.Trace != nil {
 		r.about = l.Trace.about()
-		r.newer = l.Trace.Version > version
+		r.newer, r.told = l.Trace.Version > version, true
 		return r, nil
 	}
 	r.first = slices.Clone(text) // a part of a story, without its beginning
@@ -85,12 +86,21 @@ func (r *JSONReader) Next(ev *tcp.Event) error {
 		if r.first = nil; text == nil {
 			var err error
 			if text, err = r.next(); len(text) == 0 && err != nil {
+				r.end()
 				return err
 			}
 		}
 		if len(bytes.TrimSpace(text)) > 0 && r.event(ev, text) {
 			return nil
 		}
+	}
+}
+
+// end notes that nothing at all was a story's, where each line for itself might have
+// been what is made of one: it is other JSON, that of why or now, say.
+func (r *JSONReader) end() {
+	if !r.told && len(r.damage) == 0 && r.at > 0 {
+		r.damage = append(r.damage, Damage{Bytes: r.at, Line: 1, Lines: r.line - 1})
 	}
 }
 
@@ -126,6 +136,7 @@ func (r *JSONReader) event(ev *tcp.Event, text []byte) bool {
 			err = r.decode.row(ev, r.row)
 		}
 		if err == nil {
+			r.told = true
 			return true
 		}
 	}

@@ -176,3 +176,8 @@ func cut(cell string, width int) string {
 	}
 	return cell[:width-1] + "~"
 }
+
+// Fit is a line of untrusted text in so many columns, one at least.
+func Fit(line string, columns int) string {
+	return cut(string(appendASCII(nil, []byte(line))), max(columns, 1))
+}
