@@ -90,7 +90,6 @@ func (o *lifeOptions) check(c *faults, f *pflag.FlagSet) {
 	c.when(err != nil || f.Changed("remote-port") && len(o.remote) == 0, "-D %s: want ports, with commas between", o.remotePorts)
 	c.when(o.v4 && o.v6, "-4 with -6 leaves nothing to show")
 	c.when(o.csv && o.json, "--csv and --json: choose one")
-	c.when((o.csv || o.json) && (o.wide || o.stamp || o.clock), "--csv and --json have all columns: no -w, -t or -T")
 	c.when(render.LifeGroupings[o.by] == nil, "--by %s: want process, remote, port or container", o.by)
 	c.when(f.Changed("interval") && o.interval < time.Second, "--interval %v: want a second or more", o.interval)
 	o.summary = o.summary || o.interval > 0

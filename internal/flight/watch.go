@@ -145,6 +145,9 @@ func (w *Watch) Stuck(now int64, t *conn.Table, happens func(*Incident) error) e
 		if told, ok := w.stuck[c.Cookie]; ok && told == since {
 			return
 		}
+		if c.Peer != nil && w.stuck[c.Peer.Cookie] == max(c.Peer.Since, c.Peer.Opened) {
+			return // the file of the one is that of the other
+		}
 		if len(w.stuck) >= mostCounted {
 			clear(w.stuck)
 		}

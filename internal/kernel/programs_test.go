@@ -14,6 +14,9 @@ func refuse(t *testing.T, program string) (*ebpf.Collection, []refusal, error) {
 	t.Helper()
 	f := newFeatures(t)
 	c := &Config{States: true, Packets: true, Netns: []uint32{1}}
+	if hookOf(program).part == partLives {
+		c = &Config{Lives: true, Netns: []uint32{1}}
+	}
 	spec, err := specification(c, f, &device{})
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +49,11 @@ func TestRefusedPrograms(t *testing.T) {
 			continue
 		}
 		wantRefusal(t, h, refusals)
-		if coll.Programs[h.program] != nil || coll.Programs[traceProgSetState] == nil {
+		heart := traceProgSetState
+		if h.part == partLives {
+			heart = traceProgLifeState
+		}
+		if coll.Programs[h.program] != nil || coll.Programs[heart] == nil {
 			t.Errorf("without %s there are %v", h.program, coll.Programs)
 		}
 		coll.Close()
