@@ -42,6 +42,9 @@ type Step = script.Step
 // AwaitStderr waits until the program has written text to stderr.
 func AwaitStderr(text string) Step { return Step{Do: script.Await, With: text} }
 
+// AwaitStdout waits until the program writes text to stdout anew.
+func AwaitStdout(text string) Step { return Step{Do: script.Read, With: text} }
+
 // Talk makes one TCP connection inside the guest: a handshake, four bytes each
 // way, a close in four steps with the client first. Address is the listener's,
 // such as "[::1]:80"; port 0 takes any.

@@ -19,6 +19,7 @@ var environment = []string{"PATH=/bin", "HOME=/tmp", "TMPDIR=/tmp"}
 // program is the guest's one program while it runs.
 type program struct {
 	cmd    *exec.Cmd
+	stdout *watched
 	stderr *watched
 	ended  chan struct{} // closed when err holds how it ended
 	err    error
@@ -28,10 +29,11 @@ type program struct {
 func start(job script.Job, out *port) (*program, error) {
 	p := &program{
 		cmd:    exec.Command(job.Args[0], job.Args[1:]...),
+		stdout: newWatched(func(b []byte) { out.send(script.Message{Stdout: b}) }),
 		stderr: newWatched(func(b []byte) { out.send(script.Message{Stderr: b}) }),
 		ended:  make(chan struct{}),
 	}
-	p.cmd.Stdout = sender(func(b []byte) { out.send(script.Message{Stdout: b}) })
+	p.cmd.Stdout = p.stdout
 	p.cmd.Stderr = p.stderr
 	p.cmd.Dir = "/tmp"
 	p.cmd.WaitDelay = time.Second // a grandchild may hold the output open
@@ -60,7 +62,10 @@ func (p *program) follow(steps []script.Step) error {
 func (p *program) step(s script.Step) error {
 	switch s.Do {
 	case script.Await:
-		return p.await([]byte(s.With))
+		return p.await(p.stderr.seen([]byte(s.With)))
+	case script.Read:
+		p.stdout.forget()
+		return p.await(p.stdout.seen([]byte(s.With)))
 	case script.Talk:
 		return talk(s.With)
 	case script.Route:
@@ -75,10 +80,9 @@ func (p *program) step(s script.Step) error {
 	return errors.New("no such action")
 }
 
-// await waits for text on stderr or for the program's end: all that it wrote
+// await waits for a text to be written or for the program's end: all that it wrote
 // has been seen by then.
-func (p *program) await(text []byte) error {
-	hit := p.stderr.seen(text)
+func (p *program) await(hit <-chan struct{}) error {
 	select {
 	case <-hit:
 		return nil
@@ -138,6 +142,13 @@ func (w *watched) Write(b []byte) (int, error) {
 	w.all = append(w.all, b...)
 	w.check()
 	return len(b), nil
+}
+
+// forget lets only what is written from now on count.
+func (w *watched) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all = nil
 }
 
 // seen returns a channel that is closed once text has been written.

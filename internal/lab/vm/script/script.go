@@ -24,6 +24,7 @@ type Action string
 // The actions.
 const (
 	Await     Action = "await"     // until the program wrote With to stderr
+	Read      Action = "read"      // until the program wrote With to stdout, after this step has begun
 	Talk      Action = "talk"      // one TCP connection to a listener on the address With
 	Route     Action = "route"     // add a route: With is its type and destination, as ip-route(8) has them
 	Fail      Action = "fail"      // a connect() that must fail: With is the address and the error's name
