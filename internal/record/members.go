@@ -135,6 +135,7 @@ const (
 // groups are all members of an event.
 var groups = [...]group{
 	{nil, always},
+	{plain, seldom},
 	{func(ev *tcp.Event) bool { return ev.Task == tcp.Task{} }, task},
 	{func(ev *tcp.Event) bool { return ev.Retransmit == tcp.Retransmit{} }, retransmit},
 	{func(ev *tcp.Event) bool { return ev.Gap == tcp.Gap{} }, gap},
@@ -159,9 +160,16 @@ var always = append([]field{
 	number(tagCookie, func(ev *tcp.Event) *uint64 { return &ev.Cookie }),
 	number(tagOld, func(ev *tcp.Event) *tcp.State { return &ev.Old }),
 	number(tagNew, func(ev *tcp.Event) *tcp.State { return &ev.New }),
+	number(tagCgroup, func(ev *tcp.Event) *uint64 { return &ev.Cgroup }),
+	number(tagDir, func(ev *tcp.Event) *tcp.Direction { return &ev.Packet.Dir }),
+	truth(tagAsked, func(ev *tcp.Event) *bool { return &ev.Packet.Asked }),
+	truth(tagLoopback, func(ev *tcp.Event) *bool { return &ev.Packet.Loopback }),
+}, own(tagLocal, tagRemote)...)
+
+// seldom is what most events, a packet's above all, have nothing of.
+var seldom = []field{
 	number(tagMinisock, func(ev *tcp.Event) *tcp.State { return &ev.Minisock }),
 	number(tagVia, func(ev *tcp.Event) *tcp.Via { return &ev.Via }),
-	number(tagCgroup, func(ev *tcp.Event) *uint64 { return &ev.Cgroup }),
 	number(tagISN, func(ev *tcp.Event) *uint32 { return &ev.ISN }),
 	number(tagPeerISN, func(ev *tcp.Event) *uint32 { return &ev.PeerISN }),
 	truth(tagStarting, func(ev *tcp.Event) *bool { return &ev.Starting }),
@@ -170,10 +178,13 @@ var always = append([]field{
 	whole(tagErrno, func(ev *tcp.Event) *int32 { return &ev.Errno }),
 	truth(tagSoft, func(ev *tcp.Event) *bool { return &ev.Soft }),
 	words(tagReason, func(ev *tcp.Event) *string { return &ev.Reason }),
-	number(tagDir, func(ev *tcp.Event) *tcp.Direction { return &ev.Packet.Dir }),
-	truth(tagAsked, func(ev *tcp.Event) *bool { return &ev.Packet.Asked }),
-	truth(tagLoopback, func(ev *tcp.Event) *bool { return &ev.Packet.Loopback }),
-}, own(tagLocal, tagRemote)...)
+}
+
+// plain reports an event without any of these.
+func plain(ev *tcp.Event) bool {
+	return ev.Minisock|tcp.State(ev.Via) == 0 && ev.ISN|ev.PeerISN == 0 && ev.UserTimeout == 0 && ev.Errno == 0 &&
+		!ev.Starting && !ev.Inferred && !ev.Soft && ev.Reason == ""
+}
 
 // own is the socket's tuple, less where decoding the packet tells it anyway.
 func own(local, remote tag) []field {
