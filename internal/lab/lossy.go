@@ -88,8 +88,7 @@ func loss(r *run) {
 // timesOutThrice loses a segment until its third time-out.
 func (r *run) timesOutThrice() {
 	f := r.strays(3)
-	r.send(r.clientPeer, requestSize)
-	r.receive(r.serverPeer, requestSize)
+	r.delivers(r.clientPeer, r.serverPeer, requestSize)
 	r.caught(f, 3)
 }
 
@@ -105,9 +104,9 @@ func lossTimeouts(r *run) {
 func tailLost(r *run) {
 	r.establish()
 	r.exchange()
-	r.strays(1)
-	r.send(r.clientPeer, requestSize)
-	r.receive(r.serverPeer, requestSize)
+	f := r.strays(1)
+	r.delivers(r.clientPeer, r.serverPeer, requestSize)
+	r.caught(f, 1)
 	r.stand()
 	r.orderly(r.clientPeer, r.serverPeer)
 }
@@ -133,8 +132,7 @@ func mtuBlackHole(there bool) func(*run) {
 		r.establish()
 		r.exchange()
 		if !there {
-			r.send(receiver, requestSize)
-			r.receive(sender, requestSize)
+			r.delivers(receiver, sender, requestSize)
 		}
 		r.send(sender, large)
 		r.stand()

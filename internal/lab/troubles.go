@@ -162,6 +162,7 @@ func resetUnread(r *run) {
 	r.establish()
 	r.send(r.clientPeer, requestSize)
 	r.arrived(r.server, requestSize)
+	r.acknowledged(r.client)
 	r.stand()
 	r.close(r.serverPeer)
 	r.errs(r.clientPeer, unix.ECONNRESET)
@@ -199,9 +200,8 @@ func retransmit(r *run) {
 	r.sysctl(r.client, "net.ipv4.tcp_early_retrans", "0") // no tail loss probe first
 	r.establish()
 	f := r.loses(2)
-	r.send(r.clientPeer, requestSize)
+	r.delivers(r.clientPeer, r.serverPeer, requestSize)
 	r.caught(f, 2)
-	r.receive(r.serverPeer, requestSize)
 	r.stand()
 	r.orderly(r.clientPeer, r.serverPeer)
 }
@@ -212,18 +212,17 @@ func fastRetransmit(r *run) {
 	r.loses(1)
 	r.sendPieces(r.clientPeer, pieces, requestSize)
 	r.receive(r.serverPeer, pieces*requestSize)
+	r.acknowledged(r.client)
 	r.stand()
 	r.orderly(r.clientPeer, r.serverPeer)
 }
 
 func tailLoss(r *run) {
 	r.establish()
-	r.send(r.clientPeer, requestSize)
-	r.receive(r.serverPeer, requestSize)
+	r.delivers(r.clientPeer, r.serverPeer, requestSize)
 	f := r.loses(1)
-	r.send(r.clientPeer, requestSize)
+	r.delivers(r.clientPeer, r.serverPeer, requestSize)
 	r.caught(f, 1)
-	r.receive(r.serverPeer, requestSize)
 	r.stand()
 	r.orderly(r.clientPeer, r.serverPeer)
 }
