@@ -62,26 +62,28 @@ type exam struct {
 // judge looks at r, says what is news, and decides when to look again.
 func (e *Engine) judge(r *record, now int64) {
 	if p := r.peer; p != nil && p.listed && p.due > r.due && p.due-r.due < int64(settle) {
-		r.due = p.due // both at once
+		e.watched.set(r, p.due) // both at once
 		return
 	}
 	e.rest(r)
-	found := e.examine(r, now)
+	e.found = e.found[:0]
+	e.examine(r, now)
 	if p := r.peer; p != nil {
-		found = append(found, e.examine(p, now)...)
+		e.examine(p, now)
 	}
-	found = rootFirst(found, r.told)
-	e.say(r, found, now)
+	e.say(r, rootFirst(e.found, r.told), now)
 	if r.closed != 0 && now >= r.closed {
 		e.release(r)
 	}
 }
 
-func (e *Engine) examine(r *record, now int64) (found []Finding) {
+// examine adds what is wrong with r to what was found.
+func (e *Engine) examine(r *record, now int64) {
 	if r.file == nil && r.slow == 0 && r.turn == nobody && r.closed == 0 {
-		return nil
+		return
 	}
-	x := &exam{e: e, lim: &e.lim, r: r, now: now, over: r.closed != 0}
+	x := &e.exam
+	*x = exam{e: e, lim: &e.lim, r: r, now: now, over: r.closed != 0}
 	for i := range Rules {
 		rule := &Rules[i]
 		f, ok := rule.find(x)
@@ -101,9 +103,8 @@ func (e *Engine) examine(r *record, now int64) (found []Finding) {
 		if e.gap >= r.opened && e.gap != 0 {
 			f.Certainty = f.Certainty.weaker()
 		}
-		found = append(found, f)
+		e.found = append(e.found, f)
 	}
-	return found
 }
 
 // rootFirst orders findings by their rules' order in the table, and leaves out

@@ -233,8 +233,7 @@ func (e *Engine) high(p *pile, now int64) {
 		p.told, p.since, p.who = true, now, &record{pile: p, due: never, opened: now, closed: now}
 	}
 	p.who.End = p.one
-	p.who.due = never
-	e.wake(p.who, min(now+int64(grown), p.since+int64(e.lim.After)))
+	e.watched.set(p.who, min(now+int64(grown), p.since+int64(e.lim.After)))
 }
 
 // stall looks for a small segment that had to wait for the acknowledgement of the
