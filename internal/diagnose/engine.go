@@ -26,6 +26,9 @@ type Options struct {
 	Limits Limits
 	// NoPackets: the story has no packets: what only they can tell is unknown.
 	NoPackets bool
+	// Crowd is given how many verdicts were like others told before; these are still
+	// given to tell, and say so. nil: none is marked.
+	Crowd func(*Crowd) error
 }
 
 // Engine makes verdicts. It is not safe for concurrent use.
@@ -45,6 +48,7 @@ type Engine struct {
 	answering map[netip.AddrPort]bool // servers that are known to answer requests
 	stacks    map[uint32]*stack
 	piles     map[pileKey]*pile
+	crowds    crowds
 
 	free     *record
 	freeFile *dossier
@@ -64,6 +68,7 @@ func New(o Options, tell func(*Verdict) error) *Engine {
 	return &Engine{
 		lim: o.Limits.withDefaults(), noPackets: o.NoPackets, tell: tell,
 		byCookie: map[uint64]*record{}, byFlow: map[flowKey]*record{}, answering: map[netip.AddrPort]bool{}, stacks: map[uint32]*stack{}, piles: map[pileKey]*pile{},
+		crowds: crowds{tell: o.Crowd, by: map[likeness]*crowd{}},
 	}
 }
 
@@ -91,6 +96,7 @@ func (e *Engine) Pass(now int64) error {
 	for r := e.watched.first(); r != nil && r.due <= now && e.err == nil; r = e.watched.first() {
 		e.judge(r, r.due)
 	}
+	e.disperse(now)
 	return e.err
 }
 
@@ -286,5 +292,6 @@ func (e *Engine) End() error {
 			e.rest(r)
 		}
 	}
+	e.endCrowds()
 	return e.err
 }

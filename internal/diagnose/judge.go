@@ -9,6 +9,7 @@ import (
 type told struct {
 	rules   uint64 // those of which something was said
 	final   uint64 // those of which the last word was said
+	counted uint64 // those of which no more was said than how many have it
 	updates int
 	at      int64 // when something was said last
 }
@@ -47,6 +48,7 @@ type Verdict struct {
 	Update   int       // 0: the first about this connection
 	Since    int64     // an update: the time of the one before
 	Standing bool      // it goes on
+	Alike    bool      // a Crowd counts it
 }
 
 // exam is one look at a record.
@@ -155,13 +157,28 @@ func (e *Engine) say(r *record, found []Finding, now int64) {
 			r.peer.told = t
 		}
 	}
+	alike := e.alike(t, &found[0], now)
 	t.rules |= rules
 	t.final |= final
 	t.updates++
-	v := Verdict{Time: now, End: &found[0].of.End, Findings: found, Update: t.updates, Since: t.at, Standing: found[0].Standing}
+	v := Verdict{Alike: alike, Time: now, End: &found[0].of.End, Findings: found, Update: t.updates, Since: t.at, Standing: found[0].Standing}
 	v.Evidence = evidence(found)
 	t.at = now
 	e.err = e.tell(&v)
+}
+
+// alike reports that of a conversation's first trouble no more is said than how many
+// have it. Each is counted once; what was once told is told on.
+func (e *Engine) alike(t *told, first *Finding, now int64) bool {
+	bit := uint64(1) << first.Rule.order
+	switch {
+	case t.counted&bit != 0:
+		return true
+	case t.rules&bit != 0 || !e.joins(first, now):
+		return false
+	}
+	t.counted |= bit
+	return true
 }
 
 // evidence gathers what the findings cite, by time.
