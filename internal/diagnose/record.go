@@ -82,9 +82,9 @@ type record struct {
 	pile     *pile         // it is the one that made a pile of TIME_WAIT too high
 
 	due    int64 // when it is looked at next, ns; never is far away
-	prev   *record
+	listed bool  // on the agenda,
+	slot   int32 // and where
 	next   *record
-	listed bool
 	told   *told
 	file   *dossier
 }
@@ -164,32 +164,3 @@ type stalls struct {
 
 // never is when a record is looked at that has nothing under way.
 const never = int64(1<<63 - 1)
-
-// recordList is a list of records that are looked at when their time comes.
-type recordList struct{ first *record }
-
-func (l *recordList) add(r *record) {
-	if r.listed {
-		return
-	}
-	r.listed, r.prev, r.next = true, nil, l.first
-	if l.first != nil {
-		l.first.prev = r
-	}
-	l.first = r
-}
-
-func (l *recordList) remove(r *record) {
-	if !r.listed {
-		return
-	}
-	if r.prev != nil {
-		r.prev.next = r.next
-	} else {
-		l.first = r.next
-	}
-	if r.next != nil {
-		r.next.prev = r.prev
-	}
-	r.listed, r.prev, r.next = false, nil, nil
-}
