@@ -75,6 +75,7 @@ func (e *Engine) judge(r *record, now int64) {
 	}
 	e.say(r, rootFirst(e.found, r.told), now)
 	if r.closed != 0 && now >= r.closed {
+		r.attests(&e.lim)
 		e.release(r)
 	}
 }

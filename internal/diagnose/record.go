@@ -26,6 +26,7 @@ type stream struct {
 	last    int64  // when it sent something new
 	ackAt   int64  // when the other end last acknowledged something new
 	zero    int64  // since when its receiver has let it send nothing; 0 not so
+	opened  int64  // when that ended last
 	probes  uint32 // empty segments that ask for an answer: probes of a closed window since then, and keepalives
 	closed  closure
 }
@@ -71,6 +72,7 @@ type record struct {
 	rtt      time.Duration // that the handshake took, at the client; 0 unknown
 	pause    int64         // how long nothing was said before what was sent last
 	heard    int64         // when something arrived last
+	well     bool          // the other end has seen that a RST took nothing away
 	hops     uint8         // hop limit of what arrives; 0 unknown
 	rstHops  uint8         // of the RST that arrived
 	asked    int64         // when a SYN, or an ACK while half open, arrived last
