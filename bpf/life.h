@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * A connection's life, gathered where it happens: a note in the socket's own
- * storage, which lives and dies with it, and one record at its end. A report of
- * lives has no other program at work but those of lives.h.
+ * A connection's life, gathered where it happens: a note for each socket, and one
+ * record at its end. A report of lives has no other program at work but those of
+ * lives.h.
  */
 #ifndef LIFE_H
 #define LIFE_H
@@ -22,6 +22,27 @@ struct life {
 	__u8 name[16];
 };
 
+/*
+ * Most notes have a place that is there already: making socket storage and letting
+ * it go costs a connection more than all that is noted in it. A place is found by the
+ * socket's address, and is given back at the end. Whoever finds it taken, or at
+ * the same time as another, has its note in socket storage.
+ */
+#define LIFE_SLOT_BITS 15
+
+struct life_slot {
+	__u64 socket; /* its address; 0: nobody's */
+	__u64 claims; /* one for whoever has it, and for an instant one for each who tries */
+	struct life life;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << LIFE_SLOT_BITS);
+	__type(key, __u32);
+	__type(value, struct life_slot);
+} life_slots SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -40,33 +61,71 @@ struct {
 
 const volatile bool have_socket_storage = true;
 
+/* Has any socket found its place taken? Then those without one are looked for elsewhere. */
+bool slots_taken = false;
+
 /* Sockets for whose note there was no room, on all CPUs. */
 __u64 unnoted = 0;
 
+static __always_inline struct life_slot *life_slot_of(__u64 address)
+{
+	__u32 slot = address * 0x9e3779b97f4a7c15ULL >> (64 - LIFE_SLOT_BITS); /* Fibonacci hashing */
+
+	return bpf_map_lookup_elem(&life_slots, &slot);
+}
+
 static __always_inline struct life *life_of(struct sock *sk)
 {
-	__u64 key;
+	__u64 address = plain(sk);
+	struct life_slot *slot = life_slot_of(address);
 
+	if (slot && slot->socket == address)
+		return &slot->life;
+	if (!slots_taken)
+		return NULL;
 	if (have_socket_storage)
 		return bpf_sk_storage_get(&lives, sk, 0, 0);
-	key = plain(sk);
-	return bpf_map_lookup_elem(&lives_by_address, &key);
+	return bpf_map_lookup_elem(&lives_by_address, &address);
+}
+
+/*
+ * take_slot: of those who come at once, one at most finds its claim to be the only
+ * one. (Compare and exchange would be of 5.12.)
+ */
+static __always_inline bool take_slot(struct life_slot *slot, __u64 address)
+{
+	if (slot->socket == address)
+		return true;
+	if (slot->socket)
+		return false;
+	__sync_fetch_and_add(&slot->claims, 1);
+	if (*(volatile __u64 *)&slot->claims == 1) {
+		slot->socket = address;
+		return true;
+	}
+	__sync_fetch_and_add(&slot->claims, -1);
+	return false;
 }
 
 /* new_life gives an empty note, whatever stood there: a socket may connect again. */
 static __always_inline struct life *new_life(struct sock *sk)
 {
+	__u64 address = plain(sk);
+	struct life_slot *slot = life_slot_of(address);
 	struct life *l, none = {};
-	__u64 key;
 
+	if (slot && take_slot(slot, address)) {
+		__builtin_memset(&slot->life, 0, sizeof(slot->life));
+		return &slot->life;
+	}
+	slots_taken = true;
 	if (have_socket_storage) {
 		l = bpf_sk_storage_get(&lives, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 		if (l)
 			__builtin_memset(l, 0, sizeof(*l));
 	} else {
-		key = plain(sk);
-		bpf_map_update_elem(&lives_by_address, &key, &none, BPF_ANY);
-		l = bpf_map_lookup_elem(&lives_by_address, &key);
+		bpf_map_update_elem(&lives_by_address, &address, &none, BPF_ANY);
+		l = bpf_map_lookup_elem(&lives_by_address, &address);
 	}
 	if (!l)
 		__sync_fetch_and_add(&unnoted, 1);
@@ -76,12 +135,15 @@ static __always_inline struct life *new_life(struct sock *sk)
 /* Socket storage goes with the socket. */
 static __always_inline void life_is_over(struct sock *sk)
 {
-	__u64 key;
+	__u64 address = plain(sk);
+	struct life_slot *slot = life_slot_of(address);
 
-	if (have_socket_storage)
-		return;
-	key = plain(sk);
-	bpf_map_delete_elem(&lives_by_address, &key);
+	if (slot && slot->socket == address) {
+		slot->socket = 0;
+		__sync_fetch_and_add(&slot->claims, -1);
+	} else if (!have_socket_storage && slots_taken) {
+		bpf_map_delete_elem(&lives_by_address, &address);
+	}
 }
 
 /* notes_user: the current process acts on the socket, in its own context. */

@@ -227,15 +227,11 @@ static __always_inline void follows(struct sock *sk, __u8 kind, bool user)
 SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(life_destroys, struct sock *sk)
 {
-	bool owned = sk->sk_lock.owned;
-	struct life *l;
+	struct life *l = life_of(sk);
 
-	if (!owned && have_socket_storage)
-		return 0;
-	l = life_of(sk);
 	if (!l)
 		return 0;
-	if (owned && l->flags & LIFE_OWNER_COMES && is_user(bpf_get_current_pid_tgid() >> 32))
+	if (sk->sk_lock.owned && l->flags & LIFE_OWNER_COMES && is_user(bpf_get_current_pid_tgid() >> 32))
 		follows(sk, EV_OWNER, true);
 	life_is_over(sk); /* a listener may have taken it along, unlocked */
 	return 0;

@@ -20,7 +20,7 @@ import (
 const (
 	churners   = 100
 	churnLife  = 200 * time.Millisecond
-	churnPace  = 1000
+	churnPace  = 400  // a slow machine takes seconds for a start: more would pile up in TIME_WAIT than a tracer keeps
 	churnFirst = 7680 // port
 )
 
@@ -148,7 +148,8 @@ func churnClient(ctx context.Context, r route) {
 // livedSocket is what was told of one socket.
 type livedSocket struct {
 	moves []fact
-	older []bool // of each event
+	all   []*fact
+	older []bool // each of all
 	first *fact
 }
 
@@ -164,7 +165,7 @@ func lives(list []fact) map[uint64]*livedSocket {
 			l = &livedSocket{first: f}
 			all[f.Cookie] = l
 		}
-		l.older = append(l.older, f.Older)
+		l.all, l.older = append(l.all, f), append(l.older, f.Older)
 		if f.Kind == "state" && !f.IsInferred {
 			l.moves = append(l.moves, *f)
 		}
@@ -192,8 +193,8 @@ func (p *lateTracer) check(t *few, truth map[uint64]*livedSocket, list []fact) {
 			t.Errorf("the witness does not know the beginning of %v", l.first)
 			continue
 		}
-		if slices.Contains(l.older, l.begins()) {
-			t.Errorf("its birth was told: %v, and it is older: %v, %v", l.begins(), l.older, l.first)
+		if i := slices.Index(l.older, l.begins()); i >= 0 {
+			t.Errorf("its birth was told: %v, and it is older: %v, from %v on; first %v", l.begins(), l.older, l.all[i], l.first)
 		}
 		if !l.begins() && len(l.moves) > 0 {
 			older++

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -122,6 +123,22 @@ func (c *counting) list(at int64) {
 	c.spaces = slices.DeleteFunc(found, func(ns host.Namespace) bool {
 		return len(c.wanted) > 0 && !slices.Contains(c.wanted, ns.Inode)
 	})
+	if len(c.known)+len(c.active) > mostCounted+2*len(c.spaces) {
+		c.forget()
+	}
+}
+
+// mostCounted is how many namespaces that are no more on the list are remembered, in
+// case somebody enters them again.
+const mostCounted = 1 << 12
+
+// forget keeps only what is on the list.
+func (c *counting) forget() {
+	gone := func(netns uint32) bool {
+		return !slices.ContainsFunc(c.spaces, func(ns host.Namespace) bool { return ns.Inode == netns })
+	}
+	maps.DeleteFunc(c.known, func(netns uint32, _ host.NetStat) bool { return gone(netns) })
+	maps.DeleteFunc(c.active, func(netns uint32, _ int64) bool { return gone(netns) })
 }
 
 // tell makes an event of what has moved, and of what is met first.

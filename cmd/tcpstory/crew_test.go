@@ -105,7 +105,7 @@ func (s *stage) judge(conns int, untouched bool) {
 	time.Sleep(time.Duration(jury.Promised.End)) // so long may an owner still become known
 	s.tracer.interrupt()
 	truth, claims, hidden := s.truth(), claimsOf(s.t, s.tracer), s.hidden()
-	rep := jury.Judge(truth, claims, jury.Promised, hidden)
+	rep := jury.Judge(truth, claims, s.promised(), hidden)
 	s.t.Logf("%d connections: %v", conns, rep)
 	for _, f := range rep.Faults {
 		if !untouched || f.Wrong {
@@ -150,7 +150,7 @@ func (s *stage) falsify(truth *jury.Truth, claims []jury.Claim, hidden []jury.Po
 			lies++
 		}
 	}
-	rep := jury.Judge(truth, claims, jury.Promised, hidden)
+	rep := jury.Judge(truth, claims, s.promised(), hidden)
 	if lies == 0 || rep.Wrong < lies || honest.Wrong == 0 && rep.Wrong != lies {
 		s.t.Errorf("of %d lies beside %d errors the jury found %d", lies, honest.Wrong, rep.Wrong)
 	}

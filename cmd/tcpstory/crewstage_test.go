@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ type stage struct {
 	client, server *lab.Host       // one host: on lo
 	crew           *crew.Crew
 	tracer         *proc
+	waits          *withheld // the tracer's, and those of who reads it
 	blind          *blindspot.Spot
 }
 
@@ -60,6 +62,7 @@ func newStage(t *testing.T, program crew.Program, wire bool, flags ...string) *s
 	s.try(err)
 	t.Cleanup(func() { s.try(s.crew.Close()) })
 	s.tracer = watch(t, here{}, append([]string{"--json", "--netns", netns}, flags...)...)
+	s.waits = followWaits(t, s.tracer.cmd.Process.Pid, os.Getpid())
 	s.blind = blindspot.WatchPorts(t, crewPort, crewPort+crewPorts)
 	s.blind.Begin()
 	return s
@@ -110,6 +113,13 @@ func (s *stage) finish(clients, servers []*crew.Gang) {
 	for _, g := range servers {
 		s.try(g.Stop())
 	}
+}
+
+// promised is what tcpstory promises, on a machine that has CPUs for it.
+func (s *stage) promised() jury.Bounds {
+	b := jury.Promised
+	b.Withheld = s.waits.between
+	return b
 }
 
 // truth is what the crew has written down so far.

@@ -285,6 +285,7 @@ func TestBothEndsAreOne(t *testing.T) {
 		for _, f := range lab.Families {
 			for way, flags := range bothWays {
 				t.Run(fmt.Sprintf("%s/%s/%s", a.name, f, way), func(t *testing.T) {
+					t.Parallel()
 					p := a.arrange(t, f)
 					// Where nothing but a SYN's number tells, its first two packets have a number of their own.
 					extra := a.noStamps && a.virtual && a.masks

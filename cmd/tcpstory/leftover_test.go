@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -142,6 +143,9 @@ func TestNothingLeft(t *testing.T) {
 	client := newLab(t, lab.Options{}).Host(lab.Client)
 	for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGKILL} {
 		t.Run(unix.SignalName(sig), func(t *testing.T) {
+			// Under nohup the child would ignore it, too: what is handled here is not there.
+			signal.Notify(make(chan os.Signal, 1), sig)
+			defer signal.Reset(sig)
 			p := watch(t, client)
 			ids := p.programs()
 			if err := p.cmd.Process.Signal(sig); err != nil {

@@ -79,6 +79,8 @@ func (o *lifeOptions) config(names *host.Names) (kernel.Config, error) {
 func newLifeSink(e *env, o *lifeOptions) render.LifeSink {
 	w := render.NewWriter(e.stdout, "standard output", o.lined)
 	switch {
+	case o.json && o.summary:
+		return render.NewLifeTallyJSON(w, o.by)
 	case o.json:
 		return render.NewLifeJSON(w)
 	case o.csv:
@@ -229,7 +231,7 @@ func (s *lifeStory) summariseDue(now int64) error {
 	if first {
 		return nil
 	}
-	return tally.Show()
+	return tally.Show(now)
 }
 
 // pause uses a lull.

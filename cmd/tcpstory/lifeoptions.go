@@ -49,7 +49,7 @@ func (o *lifeOptions) flags() *pflag.FlagSet {
 	f.BoolVarP(&o.wide, "wide", "w", false, "all that is known of each connection")
 	f.BoolVarP(&o.csv, "csv", "s", false, "comma-separated values")
 	f.StringVarP(&o.read, "read", "r", "", "of the recording `FILE` (- standard input), as far as it tells")
-	f.BoolVar(&o.json, "json", false, "one JSON object a line")
+	f.BoolVar(&o.json, "json", false, "one JSON object a line; with --summary, one a group and one for all")
 	f.Float64Var(&o.minMillis, "min-ms", 0, "only those that took `MS` milliseconds or more")
 	f.Int64Var(&o.minBytes, "min-bytes", 0, "only those that carried `N` bytes or more, both ways together")
 	f.BoolVar(&o.failed, "failed", false, "only those that did not end with a FIN, or never began")
@@ -93,7 +93,7 @@ func (o *lifeOptions) check(c *faults, f *pflag.FlagSet) {
 	c.when(render.LifeGroupings[o.by] == nil, "--by %s: want process, remote, port or container", o.by)
 	c.when(f.Changed("interval") && o.interval < time.Second, "--interval %v: want a second or more", o.interval)
 	o.summary = o.summary || o.interval > 0
-	c.when(o.summary && (o.csv || o.json || o.wide), "--summary is a table: no --csv, --json or -w")
+	c.when(o.summary && (o.csv || o.wide), "--summary is a table, or --json: no --csv or -w")
 	c.when(f.Changed("by") && !o.summary, "--by groups a --summary")
 	c.when(o.read != "" && (o.open || o.interval > 0), "-r reads a file: --open and --interval are for what goes on")
 	c.when(o.minMillis < 0, "--min-ms %v: want 0 or more", o.minMillis)

@@ -132,19 +132,24 @@ func start(t *testing.T, cmd *exec.Cmd) *proc {
 	return p
 }
 
-// wait returns the exit status: -1 for death by a signal.
+// wait returns the exit status: -1 for death by a signal. A process that does not
+// end in time is killed, and the test fails.
 func (p *proc) wait() int {
+	p.t.Helper()
+	timer := time.AfterFunc(patience, func() {
+		p.cmd.Process.Kill()
+		p.t.Errorf("%v: still running %v after its end was due: killed\n%s", p.cmd.Args, patience, p.both())
+	})
 	p.gathered.Wait()
 	p.waited = true
 	p.cmd.Wait()
+	timer.Stop()
 	return p.cmd.ProcessState.ExitCode()
 }
 
 // ends wants the process to end by itself, in time, with a status.
 func (p *proc) ends(status int) {
 	p.t.Helper()
-	timer := time.AfterFunc(patience, func() { p.cmd.Process.Kill() })
-	defer timer.Stop()
 	if got := p.wait(); got != status {
 		p.t.Fatalf("%v: exit status %d, want %d\n%s", p.cmd.Args, got, status, p.both())
 	}

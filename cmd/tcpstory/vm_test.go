@@ -62,14 +62,21 @@ func TestDebianKernels(t *testing.T) {
 		}
 		t.Run(c.want.Name, func(t *testing.T) {
 			g := guest{fetched(t, c.want), bin}
-			t.Run("json", func(t *testing.T) { g.tellsBoth(t, c.lacks) })
-			t.Run("lines", g.printsBoth)
-			t.Run("write", g.writesBoth)
-			t.Run("selection", g.choosesBoth)
-			t.Run("failed connects", g.tellsFailures)
-			t.Run("life", g.livesOfBoth)
-			t.Run("now", g.looksAtBoth)
-			t.Run("doctor", func(t *testing.T) { g.examines(t, vmReports[c.want.Name]) })
+			for name, test := range map[string]func(*testing.T){
+				"json":            func(t *testing.T) { g.tellsBoth(t, c.lacks) },
+				"lines":           g.printsBoth,
+				"write":           g.writesBoth,
+				"selection":       g.choosesBoth,
+				"failed connects": g.tellsFailures,
+				"life":            g.livesOfBoth,
+				"now":             g.looksAtBoth,
+				"doctor":          func(t *testing.T) { g.examines(t, vmReports[c.want.Name]) },
+			} {
+				t.Run(name, func(t *testing.T) {
+					t.Parallel() // an emulated machine keeps one CPU busy
+					test(t)
+				})
+			}
 		})
 	}
 }

@@ -26,6 +26,7 @@ type asking struct {
 	once     bool
 	summary  bool
 	rules    bool
+	every    bool
 
 	trouble bool // some verdict was given
 }
@@ -46,7 +47,8 @@ func (o *options) whyFlags() *pflag.FlagSet {
 	f.BoolVar(&o.once, "once", false, "exit status 3 when there is trouble, 0 when there is none; live, it looks for --for")
 	f.DurationVar(&o.lasts, "for", 0, "end after `DURATION` (--once: a second longer than --after)")
 	f.BoolVar(&o.summary, "summary", false, "at the end, how many connections have which trouble, and nothing else")
-	f.BoolVar(&o.json, "json", false, "one JSON object a line")
+	f.BoolVar(&o.every, "every", false, "every verdict in full: not how many more are like those just told")
+	f.BoolVar(&o.json, "json", false, "one JSON object a line, for every verdict")
 	f.BoolVar(&o.rules, "rules", false, "list the rules and their thresholds")
 	f.StringVarP(&o.device, "interface", "i", "", "only `IFACE` (or any) of this namespace")
 	f.BoolVar(&o.noPackets, "no-packets", false, "the kernel's side only: verdicts claim less")
@@ -75,6 +77,7 @@ func parseWhy(args []string) (*options, *pflag.FlagSet, error) {
 	c.when(o.lasts < 0, "--for %v: want more than 0", o.lasts)
 	c.when(o.read != "" && f.Changed("for"), "-r reads a recording to its end: --for is for what happens now")
 	c.when(o.summary && o.json, "--summary and --json: choose one")
+	c.when(o.every && o.summary, "--every and --summary: choose one")
 	o.checkTrace(&c)
 	o.check(&c, f)
 	return o, f, c.first()
@@ -135,20 +138,24 @@ type troubles struct {
 func newVerdicts(e *env, o *options) render.Sink {
 	w := render.NewWriter(e.stdout, "standard output", o.read == "" || o.read == capture.Stdio)
 	v := &troubles{asking: &o.asking, say: e.say}
+	look := diagnose.Options{Limits: o.limits(), NoPackets: o.noPackets}
 	switch {
 	case o.json:
 		v.out = render.NewVerdictJSON(w)
 	case o.summary:
 		v.out = render.NewVerdictSummary(w)
 	default:
-		v.out = render.NewVerdicts(w, func() int {
+		lines := render.NewVerdicts(w, func() int {
 			if !e.terminal {
 				return 0
 			}
 			return terminalWidth(e)
 		})
+		if v.out = lines; !o.every {
+			look.Crowd = lines.Crowd
+		}
 	}
-	v.engine = diagnose.New(diagnose.Options{Limits: o.limits(), NoPackets: o.noPackets}, v.verdict)
+	v.engine = diagnose.New(look, v.verdict)
 	if o.read == "" {
 		v.clock = func() int64 { return time.Now().UnixNano() }
 	}

@@ -134,6 +134,7 @@ func TestWhyMistakes(t *testing.T) {
 	for args, want := range map[string]string{
 		"--after 0s":              "--after 0s: want more than 0",
 		"--summary --json":        "choose one",
+		"--summary --every":       "choose one",
 		"-r x --for 3s":           "--for is for what happens now",
 		"-r testdata/none.pcapng": "no such file",
 	} {

@@ -18,5 +18,8 @@ func listRules(e *env, o *options) error {
 			return err
 		}
 	}
+	if err := render.WriteLimits(w, "Of what is told in lines, not of --json or --summary (--every: not at all)", limits.CrowdLimits(), width); err != nil {
+		return err
+	}
 	return w.Close()
 }

@@ -39,7 +39,7 @@ var dying = []Rule{
 		Next: "why the program does not read to the end before it closes (a time-out, an error, a limit)",
 	},
 	{
-		Name: "rst-linger", Family: Dies, Place: Application, find: rstLinger,
+		Name: "rst-linger", Family: Dies, Place: Application, find: rstLinger, Limits: restLimits,
 		Says: "this end's program aborted the connection (SO_LINGER 0): a RST, and what was under way is lost",
 		Next: "the program: an abort on purpose (load balancers, health checks) or in an error path",
 	},
@@ -49,7 +49,7 @@ var dying = []Rule{
 		Next: "was the program restarted? does a load balancer send old connections to another host? did keepalive give up here before?",
 	},
 	{
-		Name: "rst-by-peer", Family: Dies, Place: Application, find: rstByPeer,
+		Name: "rst-by-peer", Family: Dies, Place: Application, find: rstByPeer, Limits: restLimits,
 		Says: "a RST came in the middle of the connection: the other end's program aborted or crashed, or something on the way speaks in its name",
 		Next: "the other end's log at that time; the same trace there says who sent it",
 	},
@@ -203,6 +203,9 @@ func rstLinger(x *exam) (f Finding, ok bool) {
 	case c.Reason == "":
 		f.Certainty = Probably
 		f.Text = fmt.Sprintf("this end's program ended it by a RST %s after the beginning: SO_LINGER 0, or unread data", x.span())
+		return f, !x.ordinary(true)
+	default:
+		return f, !x.ordinary(true)
 	}
 	return f, true
 }
@@ -231,6 +234,8 @@ func rstByPeer(x *exam) (f Finding, ok bool) {
 	case r.rstHops != 0 && r.hops != 0 && r.rstHops != r.hops: // or it took another way, or its system has another for a RST
 		f.Place, f.Certainty = OnTheWay, Probably
 		f.Text += fmt.Sprintf("; its hop limit (%d) is not that of the other end's packets (%d): something on the way sent it", r.rstHops, r.hops)
+	default:
+		return f, !x.ordinary(false)
 	}
 	return f, true
 }

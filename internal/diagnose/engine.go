@@ -1,9 +1,7 @@
 package diagnose
 
 import (
-	"cmp"
 	"net/netip"
-	"slices"
 	"time"
 
 	"tcpstory/internal/conn"
@@ -13,9 +11,6 @@ import (
 // settle is how long after a connection's end the last word about it is said:
 // the kernel tells of a RST that close() sends, and of errors, behind →CLOSE.
 const settle = 200 * time.Millisecond
-
-// lookEvery is how often it is looked for records whose time has come, event time.
-const lookEvery = 20 * time.Millisecond
 
 // What is kept is bounded: of more, those that nobody waits for are forgotten, and
 // while there are too many of the others, new ones are not taken in. Of what has no
@@ -31,6 +26,9 @@ type Options struct {
 	Limits Limits
 	// NoPackets: the story has no packets: what only they can tell is unknown.
 	NoPackets bool
+	// Crowd is given how many verdicts were like others told before; these are still
+	// given to tell, and say so. nil: none is marked.
+	Crowd func(*Crowd) error
 }
 
 // Engine makes verdicts. It is not safe for concurrent use.
@@ -40,16 +38,17 @@ type Engine struct {
 
 	byCookie  map[uint64]*record
 	byFlow    map[flowKey]*record
-	watched   recordList
-	ready     []*record               // of the watched, those whose time has come; kept for its room
+	watched   agenda
+	found     []Finding               // by the present look; kept for its room
+	exam      exam                    // likewise
 	room      [2]int64                // when room was made last, for sockets and for what has none
 	missed    uint64                  // what found no room
-	look      int64                   // when the watched are looked at next
 	now       int64                   // the latest time that was told
 	gap       int64                   // when something was lost last
 	answering map[netip.AddrPort]bool // servers that are known to answer requests
 	stacks    map[uint32]*stack
 	piles     map[pileKey]*pile
+	crowds    crowds
 
 	free     *record
 	freeFile *dossier
@@ -69,6 +68,7 @@ func New(o Options, tell func(*Verdict) error) *Engine {
 	return &Engine{
 		lim: o.Limits.withDefaults(), noPackets: o.NoPackets, tell: tell,
 		byCookie: map[uint64]*record{}, byFlow: map[flowKey]*record{}, answering: map[netip.AddrPort]bool{}, stacks: map[uint32]*stack{}, piles: map[pileKey]*pile{},
+		crowds: crowds{tell: o.Crowd, by: map[likeness]*crowd{}},
 	}
 }
 
@@ -92,22 +92,11 @@ func (e *Engine) Take(s *conn.Step) error {
 
 // Pass tells that it is now (the events' clock, ns) though no event has come.
 func (e *Engine) Pass(now int64) error {
-	if e.now = max(e.now, now); now < e.look {
-		return e.err
+	e.now = max(e.now, now)
+	for r := e.watched.first(); r != nil && r.due <= now && e.err == nil; r = e.watched.first() {
+		e.judge(r, r.due)
 	}
-	e.look = now + int64(lookEvery)
-	for r := e.watched.first; r != nil; r = r.next {
-		if r.due <= now {
-			e.ready = append(e.ready, r)
-		}
-	}
-	slices.SortFunc(e.ready, func(a, b *record) int { return cmp.Compare(a.due, b.due) })
-	for _, r := range e.ready {
-		if r.listed && r.due <= now { // not with its other end
-			e.judge(r, r.due)
-		}
-	}
-	e.ready = e.ready[:0]
+	e.disperse(now)
 	return e.err
 }
 
@@ -285,25 +274,24 @@ func (e *Engine) join(r *record, c *conn.Conn) {
 
 // wake has r looked at, at a time or before.
 func (e *Engine) wake(r *record, at int64) {
-	r.due = min(r.due, at)
-	e.watched.add(r)
+	if !r.listed || at < r.due {
+		e.watched.set(r, at)
+	}
 }
 
 // rest has r looked at no more until something happens.
-func (e *Engine) rest(r *record) {
-	r.due = never
-	e.watched.remove(r)
-}
+func (e *Engine) rest(r *record) { e.watched.remove(r) }
 
 // End is for the end of the story: what has ended has its last word now, and so has
 // what had stood long enough when time was told last.
 func (e *Engine) End() error {
-	for r := e.watched.first; r != nil && e.err == nil; {
-		next := r.next
+	for r := e.watched.first(); r != nil && e.err == nil; r = e.watched.first() {
 		if r.closed != 0 || r.due <= e.now {
 			e.judge(r, r.due)
+		} else {
+			e.rest(r)
 		}
-		r = next
 	}
+	e.endCrowds()
 	return e.err
 }

@@ -9,6 +9,7 @@ import (
 type told struct {
 	rules   uint64 // those of which something was said
 	final   uint64 // those of which the last word was said
+	counted uint64 // those of which no more was said than how many have it
 	updates int
 	at      int64 // when something was said last
 }
@@ -47,6 +48,7 @@ type Verdict struct {
 	Update   int       // 0: the first about this connection
 	Since    int64     // an update: the time of the one before
 	Standing bool      // it goes on
+	Alike    bool      // a Crowd counts it
 }
 
 // exam is one look at a record.
@@ -62,26 +64,29 @@ type exam struct {
 // judge looks at r, says what is news, and decides when to look again.
 func (e *Engine) judge(r *record, now int64) {
 	if p := r.peer; p != nil && p.listed && p.due > r.due && p.due-r.due < int64(settle) {
-		r.due = p.due // both at once
+		e.watched.set(r, p.due) // both at once
 		return
 	}
 	e.rest(r)
-	found := e.examine(r, now)
+	e.found = e.found[:0]
+	e.examine(r, now)
 	if p := r.peer; p != nil {
-		found = append(found, e.examine(p, now)...)
+		e.examine(p, now)
 	}
-	found = rootFirst(found, r.told)
-	e.say(r, found, now)
+	e.say(r, rootFirst(e.found, r.told), now)
 	if r.closed != 0 && now >= r.closed {
+		r.attests(&e.lim)
 		e.release(r)
 	}
 }
 
-func (e *Engine) examine(r *record, now int64) (found []Finding) {
+// examine adds what is wrong with r to what was found.
+func (e *Engine) examine(r *record, now int64) {
 	if r.file == nil && r.slow == 0 && r.turn == nobody && r.closed == 0 {
-		return nil
+		return
 	}
-	x := &exam{e: e, lim: &e.lim, r: r, now: now, over: r.closed != 0}
+	x := &e.exam
+	*x = exam{e: e, lim: &e.lim, r: r, now: now, over: r.closed != 0}
 	for i := range Rules {
 		rule := &Rules[i]
 		f, ok := rule.find(x)
@@ -101,9 +106,8 @@ func (e *Engine) examine(r *record, now int64) (found []Finding) {
 		if e.gap >= r.opened && e.gap != 0 {
 			f.Certainty = f.Certainty.weaker()
 		}
-		found = append(found, f)
+		e.found = append(e.found, f)
 	}
-	return found
 }
 
 // rootFirst orders findings by their rules' order in the table, and leaves out
@@ -154,13 +158,28 @@ func (e *Engine) say(r *record, found []Finding, now int64) {
 			r.peer.told = t
 		}
 	}
+	alike := e.alike(t, &found[0], now)
 	t.rules |= rules
 	t.final |= final
 	t.updates++
-	v := Verdict{Time: now, End: &found[0].of.End, Findings: found, Update: t.updates, Since: t.at, Standing: found[0].Standing}
+	v := Verdict{Alike: alike, Time: now, End: &found[0].of.End, Findings: found, Update: t.updates, Since: t.at, Standing: found[0].Standing}
 	v.Evidence = evidence(found)
 	t.at = now
 	e.err = e.tell(&v)
+}
+
+// alike reports that of a conversation's first trouble no more is said than how many
+// have it. Each is counted once; what was once told is told on.
+func (e *Engine) alike(t *told, first *Finding, now int64) bool {
+	bit := uint64(1) << first.Rule.order
+	switch {
+	case t.counted&bit != 0:
+		return true
+	case t.rules&bit != 0 || !e.joins(first, now):
+		return false
+	}
+	t.counted |= bit
+	return true
 }
 
 // evidence gathers what the findings cite, by time.

@@ -191,8 +191,7 @@ func (e *Engine) established(r *record, now int64) {
 func (e *Engine) entered(r *record, now int64) {
 	switch r.State {
 	case tcp.SynSent, tcp.SynRecv, tcp.CloseWait, tcp.FinWait1, tcp.FinWait2, tcp.LastAck, tcp.Closing:
-		r.due = never
-		e.wake(r, now+int64(e.lim.After))
+		e.watched.set(r, now+int64(e.lim.After))
 	}
 }
 
@@ -223,12 +222,12 @@ func (e *Engine) last(r *record, now int64) {
 	if r.closed != 0 {
 		return
 	}
-	r.closed, r.due = now, never
+	r.closed = now
 	wait := settle
 	if p := r.peer; p != nil && !p.born && p.saw.synIn > 0 {
 		wait = countersLate // it never became a socket
 	}
-	e.wake(r, now+int64(wait))
+	e.watched.set(r, now+int64(wait))
 }
 
 // plainReason is the kernel's word for a reason. What a recording has in its place may be

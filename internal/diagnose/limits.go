@@ -22,6 +22,12 @@ type Limits struct {
 	Large        uint32        // payload of a segment that is large, bytes
 	HoleTimeouts uint32        // time-outs in a row of such a segment
 	Syns         uint32        // SYNs that nobody answers, before the time is over
+
+	Probes uint32        // tail loss probes that were needed, in a spell
+	Rest   time.Duration // a connection on which all was answered may be reset when it was silent for so long
+
+	Alike    [degrees]uint32 // verdicts that are told one by one, by how much they are alike; more are counted
+	AlikeFor time.Duration   // within so long
 }
 
 // DefaultLimits are the published ones.
@@ -30,6 +36,8 @@ var DefaultLimits = Limits{
 	Timeouts: 2, Fast: 4, LossShare: 10,
 	Stalls: 3, StallMin: 20 * time.Millisecond, StallMax: 500 * time.Millisecond,
 	PortShare: 60, Large: 1000, HoleTimeouts: 2, Syns: 2,
+	Probes: 3, Rest: time.Second,
+	Alike: [degrees]uint32{SameServer: 3, SameHost: 6, SameProcess: 12}, AlikeFor: 10 * time.Second,
 }
 
 func (l Limits) withDefaults() Limits {

@@ -183,6 +183,32 @@ var nearMisses = []struct {
 		s.window(508)
 		return s
 	}},
+	{"tail-loss", func(percent int) *scene {
+		s := begin()
+		for range pick(percent, limits.Probes) {
+			s.probed()
+		}
+		return s
+	}},
+	{"tail-loss", func(percent int) *scene { // few of very many
+		s := begin()
+		const lost = 12
+		for i := range lost * 1000 * 100 / int(limits.LossShare) / percent {
+			if s.says(100); i < lost {
+				s.again(tcp.RetransmitTLP, 0, 100)
+			}
+			s.window(508)
+		}
+		return s
+	}},
+	{"tail-loss", func(percent int) *scene { // now and then
+		s := begin()
+		for range limits.Probes {
+			s.probed()
+			s.Wait(scaled(limits.Spell, 10000/percent))
+		}
+		return s
+	}},
 	{"dropped-locally", func(percent int) *scene {
 		s := begin()
 		for range pick(percent, limits.Timeouts) {
@@ -205,6 +231,14 @@ var nearMisses = []struct {
 		}
 		return s
 	}},
+}
+
+// probed is a request that a tail loss probe had to bring.
+func (s *scene) probed() {
+	s.says(100)
+	s.Wait(250 * time.Millisecond)
+	s.again(tcp.RetransmitTLP, 0, 100)
+	s.window(508)
 }
 
 // stall is a request in two small parts, of which the second waits for the first.

@@ -49,6 +49,7 @@ func (e *Engine) segment(r *record, s *conn.Step, out bool) {
 		my, its = its, my
 	}
 	if p.Flags.Has(tcp.RST) {
+		my.cuts(its, p, s.Event.Time)
 		return
 	}
 	if p.Flags.Has(tcp.ACK) {
@@ -219,8 +220,9 @@ func (e *Engine) acknowledges(r *record, its *stream, s *conn.Step, out bool) {
 	moved := int32(p.Ack - its.acked)
 	if moved > 0 {
 		its.acked, its.ackAt = p.Ack, now
-		if int32(p.Ack-its.next) > 0 {
-			its.next = p.Ack
+		if int32(p.Ack-its.next) > 0 { // it spoke, and was not seen
+			its.next, its.last = p.Ack, now
+			r.turn = turnOf(!out)
 		}
 		if p.PayloadLen == 0 && clientSpeaks(r, !out) && !its.outstanding() {
 			r.stalls.ackAt = now
@@ -276,7 +278,7 @@ func (e *Engine) window(r *record, my, its *stream, s *conn.Step, out bool) {
 		if lasted := now - its.zero; lasted > its.closed.lasted {
 			its.closed = closure{lasted, its.probes}
 		}
-		its.zero = 0
+		its.zero, its.opened = 0, now
 		if r.told != nil {
 			e.wake(r, now)
 		}

@@ -26,6 +26,7 @@ type stream struct {
 	last    int64  // when it sent something new
 	ackAt   int64  // when the other end last acknowledged something new
 	zero    int64  // since when its receiver has let it send nothing; 0 not so
+	opened  int64  // when that ended last
 	probes  uint32 // empty segments that ask for an answer: probes of a closed window since then, and keepalives
 	closed  closure
 }
@@ -71,6 +72,7 @@ type record struct {
 	rtt      time.Duration // that the handshake took, at the client; 0 unknown
 	pause    int64         // how long nothing was said before what was sent last
 	heard    int64         // when something arrived last
+	well     bool          // the other end has seen that a RST took nothing away
 	hops     uint8         // hop limit of what arrives; 0 unknown
 	rstHops  uint8         // of the RST that arrived
 	asked    int64         // when a SYN, or an ACK while half open, arrived last
@@ -82,9 +84,9 @@ type record struct {
 	pile     *pile         // it is the one that made a pile of TIME_WAIT too high
 
 	due    int64 // when it is looked at next, ns; never is far away
-	prev   *record
+	listed bool  // on the agenda,
+	slot   int32 // and where
 	next   *record
-	listed bool
 	told   *told
 	file   *dossier
 }
@@ -164,32 +166,3 @@ type stalls struct {
 
 // never is when a record is looked at that has nothing under way.
 const never = int64(1<<63 - 1)
-
-// recordList is a list of records that are looked at when their time comes.
-type recordList struct{ first *record }
-
-func (l *recordList) add(r *record) {
-	if r.listed {
-		return
-	}
-	r.listed, r.prev, r.next = true, nil, l.first
-	if l.first != nil {
-		l.first.prev = r
-	}
-	l.first = r
-}
-
-func (l *recordList) remove(r *record) {
-	if !r.listed {
-		return
-	}
-	if r.prev != nil {
-		r.prev.next = r.next
-	} else {
-		l.first = r.next
-	}
-	if r.next != nil {
-		r.next.prev = r.prev
-	}
-	r.listed, r.prev, r.next = false, nil, nil
-}

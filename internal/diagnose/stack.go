@@ -2,7 +2,9 @@ package diagnose
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"tcpstory/internal/conn"
@@ -12,8 +14,12 @@ import (
 // countersLate is how late the counters of a namespace may be told.
 const countersLate = 1500 * time.Millisecond
 
+// mostStacks bounds of how many namespaces something is known.
+const mostStacks = 1 << 12
+
 // stack is what is known of a namespace's network stack.
 type stack struct {
+	heard    int64  // when its counters were told last
 	ports    uint32 // how many local ports connect() may take; 0 unknown
 	overflow moved  // ListenOverflows
 	dropped  moved  // TCPReqQFullDrop
@@ -36,9 +42,11 @@ func (m *moved) move(by uint64, now int64) {
 func (e *Engine) counters(ev *tcp.Event) {
 	s := e.stacks[ev.Netns]
 	if s == nil {
+		e.forgetStack()
 		s = &stack{}
 		e.stacks[ev.Netns] = s
 	}
+	s.heard = ev.Time
 	c := ev.Stack
 	if c == nil {
 		return
@@ -56,6 +64,21 @@ func (e *Engine) counters(ev *tcp.Event) {
 			}
 		}
 	}
+}
+
+// forgetStack makes room for a namespace: containers come and go. Which of them are
+// gone is not told; the half whose counters have not moved for longest is forgotten.
+func (e *Engine) forgetStack() {
+	if len(e.stacks) < mostStacks {
+		return
+	}
+	heard := make([]int64, 0, mostStacks)
+	for _, s := range e.stacks {
+		heard = append(heard, s.heard)
+	}
+	slices.Sort(heard)
+	middle := heard[len(heard)/2]
+	maps.DeleteFunc(e.stacks, func(_ uint32, s *stack) bool { return s.heard <= middle })
 }
 
 // stack is what is known of x's namespace.
@@ -233,8 +256,7 @@ func (e *Engine) high(p *pile, now int64) {
 		p.told, p.since, p.who = true, now, &record{pile: p, due: never, opened: now, closed: now}
 	}
 	p.who.End = p.one
-	p.who.due = never
-	e.wake(p.who, min(now+int64(grown), p.since+int64(e.lim.After)))
+	e.watched.set(p.who, min(now+int64(grown), p.since+int64(e.lim.After)))
 }
 
 // stall looks for a small segment that had to wait for the acknowledgement of the

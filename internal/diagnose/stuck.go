@@ -51,7 +51,7 @@ var stuck = []Rule{
 		Says: "segments are lost on the way and sent again at once (fast retransmission)",
 		Next: "the path: mtr --tcp, ethtool -S (drops, CRC errors) along it; a shaper that is too small",
 		Limits: func(l *Limits) []Limit {
-			return []Limit{count("fast retransmissions with no longer pause than "+seconds(l.Spell), l.Fast), {"of the segments sent", fmt.Sprintf("%.1f %%", float64(l.LossShare)/10)}}
+			return []Limit{count("fast retransmissions with no longer pause than "+seconds(l.Spell), l.Fast), {"of the segments sent", share(l.LossShare)}}
 		},
 	},
 	{
@@ -65,9 +65,10 @@ var stuck = []Rule{
 	{
 		Name: "tail-loss", Family: Stuck, Place: OnTheWay, find: tailLoss,
 		Says: "the last segment of what was said was lost: no later one could tell, so a probe had to",
-		Next: "one is nothing; many: the path, as for loss",
-		Limits: func(*Limits) []Limit {
-			return []Limit{count("probes that the other end does not call needless (DSACK)", 1)}
+		Next: "the path, as for loss",
+		Limits: func(l *Limits) []Limit {
+			return []Limit{count("probes that the other end does not call needless (DSACK), with no longer pause than "+seconds(l.Spell), l.Probes),
+				{"of the segments sent", share(l.LossShare)}}
 		},
 	},
 	{
@@ -92,14 +93,15 @@ func slowApplication(x *exam) (f Finding, ok bool) {
 	}
 	f.Certainty, f.cites = Sure, of(Left, Arrived)
 	waits := r.turn == mine && !ask.outstanding() && ask.zero == 0 && !ask.aside && !x.over && r.asks()
-	if waits && x.now-ask.last >= int64(x.lim.Slow) && x.answers() {
+	from := max(ask.last, ask.opened) // behind a closed window it was not read
+	if waits && x.now-from >= int64(x.lim.Slow) && x.answers() {
 		x.e.noteRequest(r, ask, mine == ours)
 		f.Standing, f.Certainty = true, Probably
-		f.Text = fmt.Sprintf("a request was acknowledged%s, and %s program has not answered for %s", x.ackTime(ask.last, ask.ackAt), its, seconds(time.Duration(x.now-ask.last)))
+		f.Text = fmt.Sprintf("a request was acknowledged%s, and %s program has not answered for %s", x.ackTime(ask.last, ask.ackAt), its, seconds(time.Duration(x.now-from)))
 		return f.number("answers", r.slow+1), true
 	}
 	if waits && x.answers() {
-		x.again(ask.last + int64(x.lim.Slow))
+		x.again(from + int64(x.lim.Slow))
 	}
 	if r.slow == 0 {
 		return f, false
@@ -195,7 +197,7 @@ func (x *exam) recoveredAtAll() bool {
 func loss(x *exam) (f Finding, ok bool) {
 	w := &x.r.saw
 	fast := w.fast
-	if fast < x.lim.Fast || w.worstSpell < x.lim.Fast || w.sent > 0 && uint64(fast)*1000 < uint64(w.sent)*uint64(x.lim.LossShare) || fast <= w.needless {
+	if fast < x.lim.Fast || w.worstSpell < x.lim.Fast || x.few(fast) || fast <= w.needless {
 		return f, false
 	}
 	f = Finding{Certainty: Sure, Standing: !x.over, Place: x.lossPlace(), cites: of(Resent, DroppedOut, DroppedIn),
@@ -205,6 +207,14 @@ func loss(x *exam) (f Finding, ok bool) {
 	}
 	return f.number("retransmits", fast), true
 }
+
+// few: of what was sent, so many are too small a part.
+func (x *exam) few(n uint32) bool {
+	return uint64(n)*1000 < uint64(x.r.saw.sent)*uint64(x.lim.LossShare)
+}
+
+// share is a part in a thousand, as people read it.
+func share(n uint32) string { return fmt.Sprintf("%.1f %%", float64(n)/10) }
 
 func lossTimeouts(x *exam) (f Finding, ok bool) {
 	w := &x.r.saw
@@ -224,11 +234,11 @@ func (x *exam) unborn() bool {
 
 func tailLoss(x *exam) (f Finding, ok bool) {
 	w := &x.r.saw
-	if w.probed <= w.needless {
+	if w.probed < w.needless+x.lim.Probes || w.worstSpell < x.lim.Probes || x.few(w.probed-w.needless) {
 		return f, false
 	}
 	f = Finding{Certainty: Sure, Place: x.lossPlace(), cites: of(Resent, DroppedOut, DroppedIn),
-		Text: fmt.Sprintf("%s for a last segment that was lost", plural(w.probed-w.needless, "tail loss probe"))}
+		Text: fmt.Sprintf("%s for a last segment that was lost", plural(w.probed-w.needless, "tail loss probe")), Standing: !x.over}
 	return f.number("probes", w.probed-w.needless), true
 }
 

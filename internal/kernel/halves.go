@@ -101,10 +101,28 @@ func (h *halves) gather(before uint64) error {
 			return fmt.Errorf("look through half-open connections: %w", err)
 		}
 	}
+	return h.forget(before)
+}
+
+// forget takes those out of the map that are dead, and of the dead those whose SYN-ACK
+// was sent again since they were looked up: the same ends may have begun anew.
+func (h *halves) forget(before uint64) error {
+	dead := h.dead[:0]
 	for i := range h.dead {
-		if err := h.noted.Delete(&h.dead[i].key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		d := &h.dead[i]
+		var now traceHalf
+		err := h.noted.Lookup(&d.key, &now)
+		if err == nil && now.Due < before {
+			err = h.noted.Delete(&d.key)
+		}
+		switch {
+		case errors.Is(err, ebpf.ErrKeyNotExist): // it has become a connection
+		case err != nil:
 			return fmt.Errorf("forget a half-open connection: %w", err)
+		case now.Due < before:
+			dead = append(dead, half{d.key, now})
 		}
 	}
+	h.dead = dead
 	return nil
 }

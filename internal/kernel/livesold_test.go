@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -14,26 +15,43 @@ import (
 	"tcpstory/internal/tcp"
 )
 
-// TestNotesByAddressGoAway: where a tracing program may not use socket storage, a
-// note lies in a hash map that nothing clears by itself. Each way for a socket to
-// end takes its note out, also those that lead past ->CLOSE with the note kept.
-func TestNotesByAddressGoAway(t *testing.T) {
+// TestNotesGoAway: a note lies in a place of its own, or in a hash map where that is
+// taken and a tracing program may not use socket storage; nothing clears either by
+// itself. Each way for a socket to end takes its note out, also those that lead past
+// ->CLOSE with the note kept.
+func TestNotesGoAway(t *testing.T) {
 	l, err := lab.New(t.Context(), lab.Options{Topology: lab.Alone})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
 	h := l.Host(lab.Server)
-	f, err := probeFeatures()
-	if err != nil {
-		t.Fatal(err)
+	for _, taken := range []bool{false, true} {
+		f, err := probeFeatures()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.socketStorage = !taken
+		s, err := open(Config{Lives: true, Netns: []uint32{h.Netns()}}, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if taken {
+			takePlaces(t, s)
+		}
+		endInAllWays(t, h, s)
+		var spilled bool
+		if err := s.coll.Variables[traceVarSlotsTaken].Get(&spilled); err != nil || spilled != taken {
+			t.Errorf("a place was found taken: %v, %v; want %v", spilled, err, taken)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
 	}
-	f.socketStorage = false
-	s, err := open(Config{Lives: true, Netns: []uint32{h.Netns()}}, f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+}
+
+func endInAllWays(t *testing.T, h *lab.Host, s *Source) {
+	t.Helper()
 	for name, end := range map[string]func(client, server *net.TCPConn, l net.Listener) error{
 		"four ways":             func(c, s *net.TCPConn, _ net.Listener) error { return errors.Join(c.Close(), ended(s), s.Close()) },
 		"reset, then read":      resetThenRead,
@@ -54,6 +72,22 @@ func TestNotesByAddressGoAway(t *testing.T) {
 	noNotes(t, s, "refused")
 }
 
+// anybody is who has taken a place that was taken: no socket is at this address.
+const anybody = 1
+
+// takePlaces leaves no place for a note.
+func takePlaces(t *testing.T, s *Source) {
+	t.Helper()
+	slots := s.coll.Maps[traceMapLifeSlots]
+	note := make([]byte, slots.ValueSize())
+	note[0], note[8] = anybody, 1 // struct life_slot: whose it is, how many claim it
+	for i := range slots.MaxEntries() {
+		if err := slots.Put(i, note); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // noNotes wants none before the next socket: it may have the address of the last.
 func noNotes(t *testing.T, s *Source, after string) {
 	t.Helper()
@@ -62,6 +96,17 @@ func noNotes(t *testing.T, s *Source, after string) {
 	note := make([]byte, notes.ValueSize())
 	for left := notes.Iterate(); left.Next(&key, &note); {
 		t.Errorf("%s: a note stays: %x", after, note)
+	}
+	slots := s.coll.Maps[traceMapLifeSlots]
+	slot := make([]byte, slots.ValueSize())
+	for i := range slots.MaxEntries() {
+		if err := slots.Lookup(i, &slot); err != nil {
+			t.Fatal(err)
+		}
+		socket, claims := binary.NativeEndian.Uint64(slot), binary.NativeEndian.Uint64(slot[8:])
+		if socket > anybody || claims != socket {
+			t.Errorf("%s: place %d is taken by %#x, claimed by %d", after, i, socket, claims)
+		}
 	}
 }
 

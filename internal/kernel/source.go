@@ -16,10 +16,13 @@ import (
 )
 
 // How long the reader sleeps when the ring is empty. The programs wake it only
-// for a quarter of a full ring, so this is also how late an event may be shown.
+// for a quarter of a full ring, so this is also how late an event may be shown. Of
+// lives there are few, and a wake-up costs as much as a hundred of them: Go's
+// scheduler looks after a thread that sleeps every 20 µs for a while.
 const (
 	busyWait = 10 * time.Millisecond
 	idleWait = 40 * time.Millisecond
+	lifeWait = 50 * time.Millisecond
 )
 
 // ErrIdle says that nothing is waiting: a good moment to flush, then to Wait.
@@ -43,10 +46,12 @@ type Source struct {
 	refusals []refusal
 
 	seq      uint64
-	held     bool   // record waits behind its gap
-	surveyed uint64 // where in the ring the look at what exists was over
-	walkDue  int64  // CLOCK_MONOTONIC: no walk over all files before, ns
-	wait     time.Duration
+	held     bool          // record waits behind its gap
+	surveyed uint64        // where in the ring the look at what exists was over
+	walkDue  int64         // CLOCK_MONOTONIC: no walk over all files before, ns
+	wait     time.Duration // the next sleep: shortest after a record, longest in the end
+	shortest time.Duration
+	longest  time.Duration
 	stop     sync.Once
 	stopErr  error
 }
@@ -94,6 +99,10 @@ func open(c Config, f *features) (*Source, error) {
 		drops:   f.names("skb_drop_reason", dropPrefix),
 		resets:  f.names("sk_rst_reason", resetPrefix),
 		tick:    tick(),
+	}
+	s.shortest, s.longest = busyWait, idleWait
+	if c.Lives {
+		s.shortest, s.longest = lifeWait, lifeWait
 	}
 	if err := s.start(&c, dev); err != nil {
 		return nil, Refused{errors.Join(err, s.Close())}
@@ -187,7 +196,7 @@ func (s *Source) Read(ev *tcp.Event) error {
 		return nil
 	}
 	if s.record = s.ring.next(); s.record != nil {
-		s.wait = busyWait
+		s.wait = s.shortest
 		return s.next(ev)
 	}
 	if s.ring.stopped.Load() && s.ring.empty() {
@@ -256,7 +265,7 @@ func (s *Source) idle(ev *tcp.Event) error {
 // Wait sleeps until events may be waiting. Call it after ErrIdle.
 func (s *Source) Wait() error {
 	err := s.ring.wait(s.wait)
-	s.wait = min(s.wait+busyWait, idleWait)
+	s.wait = min(s.wait+busyWait, s.longest)
 	return err
 }
 

@@ -198,6 +198,13 @@ const (
 	traceLifeFlagLIFE_HALF        traceLifeFlag = 8192
 )
 
+type traceLifeSlot struct {
+	_      structs.HostLayout
+	Socket uint64
+	Claims uint64
+	Life   traceLife
+}
+
 type traceNotes struct {
 	_         structs.HostLayout
 	Count     uint32
@@ -220,6 +227,7 @@ const (
 	traceMapFrames                = "frames"
 	traceMapHalfOpen              = "half_open"
 	traceMapHeld                  = "held"
+	traceMapLifeSlots             = "life_slots"
 	traceMapLives                 = "lives"
 	traceMapLivesByAddress        = "lives_by_address"
 	traceMapOwners                = "owners"
@@ -287,6 +295,7 @@ const (
 	traceVarRetransmitTellsResult = "retransmit_tells_result"
 	traceVarSelective             = "selective"
 	traceVarShowPackets           = "show_packets"
+	traceVarSlotsTaken            = "slots_taken"
 	traceVarSnapLen               = "snap_len"
 	traceVarTapName               = "tap_name"
 	traceVarTapNetns              = "tap_netns"
@@ -382,6 +391,7 @@ type traceMapSpecs struct {
 	Frames         *ebpf.MapSpec `ebpf:"frames"`
 	HalfOpen       *ebpf.MapSpec `ebpf:"half_open"`
 	Held           *ebpf.MapSpec `ebpf:"held"`
+	LifeSlots      *ebpf.MapSpec `ebpf:"life_slots"`
 	Lives          *ebpf.MapSpec `ebpf:"lives"`
 	LivesByAddress *ebpf.MapSpec `ebpf:"lives_by_address"`
 	Owners         *ebpf.MapSpec `ebpf:"owners"`
@@ -429,6 +439,7 @@ type traceVariableSpecs struct {
 	RetransmitTellsResult *ebpf.VariableSpec `ebpf:"retransmit_tells_result"`
 	Selective             *ebpf.VariableSpec `ebpf:"selective"`
 	ShowPackets           *ebpf.VariableSpec `ebpf:"show_packets"`
+	SlotsTaken            *ebpf.VariableSpec `ebpf:"slots_taken"`
 	SnapLen               *ebpf.VariableSpec `ebpf:"snap_len"`
 	TapName               *ebpf.VariableSpec `ebpf:"tap_name"`
 	TapNetns              *ebpf.VariableSpec `ebpf:"tap_netns"`
@@ -470,6 +481,7 @@ type traceMaps struct {
 	Frames         *ebpf.Map `ebpf:"frames"`
 	HalfOpen       *ebpf.Map `ebpf:"half_open"`
 	Held           *ebpf.Map `ebpf:"held"`
+	LifeSlots      *ebpf.Map `ebpf:"life_slots"`
 	Lives          *ebpf.Map `ebpf:"lives"`
 	LivesByAddress *ebpf.Map `ebpf:"lives_by_address"`
 	Owners         *ebpf.Map `ebpf:"owners"`
@@ -486,6 +498,7 @@ func (m *traceMaps) Close() error {
 		m.Frames,
 		m.HalfOpen,
 		m.Held,
+		m.LifeSlots,
 		m.Lives,
 		m.LivesByAddress,
 		m.Owners,
@@ -534,6 +547,7 @@ type traceVariables struct {
 	RetransmitTellsResult *ebpf.Variable `ebpf:"retransmit_tells_result"`
 	Selective             *ebpf.Variable `ebpf:"selective"`
 	ShowPackets           *ebpf.Variable `ebpf:"show_packets"`
+	SlotsTaken            *ebpf.Variable `ebpf:"slots_taken"`
 	SnapLen               *ebpf.Variable `ebpf:"snap_len"`
 	TapName               *ebpf.Variable `ebpf:"tap_name"`
 	TapNetns              *ebpf.Variable `ebpf:"tap_netns"`

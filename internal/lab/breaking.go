@@ -151,13 +151,8 @@ func keepaliveLost(r *run) {
 
 func resetMidStream(r *run) {
 	r.establish()
-	r.send(r.clientPeer, requestSize)
-	r.receive(r.serverPeer, requestSize)
-	r.send(r.serverPeer, responseSize)
-	r.receive(r.clientPeer, responseSize)
-	r.send(r.clientPeer, requestSize)
-	r.receive(r.serverPeer, requestSize)
-	r.acknowledged(r.client)
+	r.exchange()
+	r.delivers(r.clientPeer, r.serverPeer, requestSize)
 	r.stand()
 	r.abort(r.serverPeer)
 	r.errs(r.clientPeer, unix.ECONNRESET)
@@ -166,7 +161,6 @@ func resetMidStream(r *run) {
 func resetNoSocket(r *run) {
 	r.establish()
 	r.exchange()
-	r.acknowledged(r.server)
 	r.stand()
 	r.vanish(r.serverPeer)
 	r.send(r.clientPeer, requestSize)
@@ -191,7 +185,6 @@ func middleboxForgot(action Action, want unix.Errno) func(*run) {
 		r.sysctl(r.router(), "net.netfilter.nf_conntrack_tcp_timeout_established", forgets)
 		r.establish()
 		r.exchange()
-		r.acknowledged(r.server)
 		r.passes(idleWhile)
 		r.send(r.clientPeer, requestSize)
 		r.failsAlone(want)

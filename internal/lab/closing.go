@@ -114,10 +114,8 @@ var closing = []Scenario{
 
 // exchange is a request and its response.
 func (r *run) exchange() {
-	r.send(r.clientPeer, requestSize)
-	r.receive(r.serverPeer, requestSize)
-	r.send(r.serverPeer, responseSize)
-	r.receive(r.clientPeer, responseSize)
+	r.delivers(r.clientPeer, r.serverPeer, requestSize)
+	r.delivers(r.serverPeer, r.clientPeer, responseSize)
 }
 
 func closeServerFirst(r *run) {

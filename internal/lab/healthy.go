@@ -66,11 +66,9 @@ func keepaliveAnswered(r *run) {
 
 func longPoll(r *run) {
 	r.establish()
-	r.send(r.clientPeer, requestSize)
-	r.receive(r.serverPeer, requestSize)
+	r.delivers(r.clientPeer, r.serverPeer, requestSize)
 	r.passes(shortOfTrouble)
-	r.send(r.serverPeer, responseSize)
-	r.receive(r.clientPeer, responseSize)
+	r.delivers(r.serverPeer, r.clientPeer, responseSize)
 	r.stand()
 	r.orderly(r.clientPeer, r.serverPeer)
 }
@@ -87,6 +85,7 @@ func halfClosed(r *run) {
 		r.passes(500 * time.Millisecond)
 	}
 	r.close(r.serverPeer)
+	r.await(r.client, tcp.TimeWait)
 	r.close(r.clientPeer)
 }
 

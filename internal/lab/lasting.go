@@ -100,7 +100,6 @@ func finWait1Unanswered(r *run) {
 	r.fewOrphanRetries()
 	r.establish()
 	r.exchange()
-	r.acknowledged(r.server)
 	r.cuts()
 	r.close(r.clientPeer)
 	r.stand()

@@ -27,10 +27,21 @@ const (
 	ShapeRequests     Shape = "requests"      // many small ones, one after another
 	ShapeSlow         Shape = "slow"          // the reader takes its time, and is never full
 	ShapeTogether     Shape = "together"      // both ends close at the same time
+	ShapeProbe        Shape = "probe"         // a health check: connects, and resets
+	ShapeDropped      Shape = "dropped"       // used, left alone, and reset by the client
+	ShapeTimedOut     Shape = "timed-out"     // the same by the server
 )
 
-// Shapes are all of them.
-func Shapes() []Shape { return slices.Sorted(maps.Keys(shapes)) }
+// Shapes are all of them that end by FINs.
+func Shapes() []Shape {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(shapes)), func(s Shape) bool { return slices.Contains(abrupt[:], s) })
+}
+
+// abrupt are those that end by a RST, at a time when nothing is lost by it.
+var abrupt = [...]Shape{ShapeProbe, ShapeDropped, ShapeTimedOut}
+
+// AbruptShapes are those that end by a RST.
+func AbruptShapes() []Shape { return abrupt[:] }
 
 // pair is the two ends of a connection.
 type pair struct{ client, server int }
@@ -60,6 +71,9 @@ var shapes = map[Shape][]scene{
 	ShapeRequests:   {{0, roundTrips(20)}, {0, closeClientFirstAct}},
 	ShapeSlow:       {{0, piles(4)}, {pause / 2, sips(2)}, {pause / 2, sips(2)}, {0, closeServerFirstAct}},
 	ShapeTogether:   {{0, roundTrips(1)}, {0, closeTogether}},
+	ShapeProbe:      {{0, resetByClient}},
+	ShapeDropped:    {{0, roundTrips(2)}, {4 * pause, resetByClient}},
+	ShapeTimedOut:   {{0, roundTrips(1)}, {4 * pause, resetByServer}},
 }
 
 // roundTrips are requests with their answers.
@@ -139,6 +153,24 @@ func closeBoth(first, second int) error {
 // closeTogether closes the second end whether or not the first one's FIN is there.
 func closeTogether(_ *worker, p pair) error {
 	return errors.Join(unix.Close(p.client), unix.Close(p.server))
+}
+
+func resetByClient(_ *worker, p pair) error { return reset(p.client, p.server) }
+func resetByServer(_ *worker, p pair) error { return reset(p.server, p.client) }
+
+// reset has one end reset the connection, and closes the other when it knows.
+func reset(first, second int) error {
+	if err := unix.SetsockoptLinger(first, unix.SOL_SOCKET, unix.SO_LINGER, &abortive); err != nil {
+		return errors.Join(fmt.Errorf("set SO_LINGER: %w", err), unix.Close(first), unix.Close(second))
+	}
+	if err := unix.Close(first); err != nil {
+		return fmt.Errorf("close: %w", err)
+	}
+	var b [1]byte
+	if n, err := unix.Read(second, b[:]); !errors.Is(err, unix.ECONNRESET) {
+		return errors.Join(fmt.Errorf("read the reset: %d bytes: %w", n, err), unix.Close(second))
+	}
+	return unix.Close(second)
 }
 
 // parked is a connection between two scenes.

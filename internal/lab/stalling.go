@@ -81,12 +81,9 @@ func (r *run) closesWindow(writer *Peer) (bytes int) {
 
 func slowApplication(r *run) {
 	r.establish()
-	r.send(r.clientPeer, requestSize)
-	r.receive(r.serverPeer, requestSize)
-	r.acknowledged(r.client)
+	r.delivers(r.clientPeer, r.serverPeer, requestSize)
 	r.stand()
-	r.send(r.serverPeer, responseSize)
-	r.receive(r.clientPeer, responseSize)
+	r.delivers(r.serverPeer, r.clientPeer, responseSize)
 	r.orderly(r.clientPeer, r.serverPeer)
 }
 

@@ -83,6 +83,15 @@ func (r *run) vanish(p *Peer) {
 	r.try(func() error { return p.Vanish(r.ctx, conn) })
 }
 
+// delivers has one peer send some bytes, the other read them, and waits for their
+// ACK. The reader is awake before its kernel's ACK has arrived: on a busy machine
+// what either end does next may overtake it, or take it along.
+func (r *run) delivers(from, to *Peer, bytes int) {
+	r.send(from, bytes)
+	r.receive(to, bytes)
+	r.acknowledged(from.host)
+}
+
 // acknowledged waits until all that one end has sent is acknowledged.
 func (r *run) acknowledged(h *Host) {
 	r.poll("the "+h.name+"'s bytes to be acknowledged", func() (bool, error) {

@@ -76,7 +76,6 @@ func lossThenReset(r *run) {
 	r.establish()
 	r.exchange()
 	r.timesOutThrice()
-	r.acknowledged(r.client)
 	r.stand()
 	r.abort(r.serverPeer)
 	r.errs(r.clientPeer, unix.ECONNRESET)
@@ -91,7 +90,6 @@ func slowBehindZeroWindow(r *run) {
 	r.receive(r.serverPeer, sent)
 	r.acknowledged(r.client)
 	r.stand()
-	r.send(r.serverPeer, responseSize)
-	r.receive(r.clientPeer, responseSize)
+	r.delivers(r.serverPeer, r.clientPeer, responseSize)
 	r.orderly(r.clientPeer, r.serverPeer)
 }

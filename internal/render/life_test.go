@@ -176,6 +176,31 @@ func TestLifeTallyFits(t *testing.T) {
 	}
 }
 
+// TestLifeTallyJSON: an object a group and one for all, which add up.
+func TestLifeTallyJSON(t *testing.T) {
+	got := written(t, func(w *Writer) LifeSink { return NewLifeTallyJSON(w, "process") }, longer(1), longer(20), nobodys())
+	if len(got) != 3 {
+		t.Fatalf("%d lines: %q", len(got), got)
+	}
+	var all, first map[string]any
+	for line, to := range map[int]*map[string]any{0: &first, 2: &all} {
+		if err := json.Unmarshal([]byte(got[line]), to); err != nil {
+			t.Fatalf("%v: %s", err, got[line])
+		}
+	}
+	duration, _ := first["duration_us"].(map[string]any)
+	if first["process"] != "cu,rl\x1b\"x" || first["connections"] != 2.0 || first["tx_bytes"] != 21*1234567.0 || duration["count"] != 2.0 {
+		t.Errorf("%s", got[0])
+	}
+	if p := duration["p99"].(float64); p < 24200*31/32 || p > 24200*33/32 {
+		t.Errorf("99 %% took %g µs, not 24,200", p)
+	}
+	ended, _ := all["ended"].(map[string]any)
+	if all["total"] != true || all["connections"] != 3.0 || all["bytes_unknown"] != 1.0 || ended["fin-local"] != 2.0 || ended["unknown"] != 1.0 {
+		t.Errorf("%s", got[2])
+	}
+}
+
 // longer is a connection some times as long in all respects.
 func longer(times int) *life.Line {
 	l := web()

@@ -53,6 +53,7 @@ type LifeTally struct {
 	key    []byte
 	opts   LifeOptions
 	histos bool
+	json   bool
 }
 
 // NewLifeTally groups by a word of LifeGroupings; histograms stand below the table
@@ -70,7 +71,7 @@ func (t *LifeTally) Write(row LifeRow) error {
 
 // Close shows the summary.
 func (t *LifeTally) Close() error {
-	if err := t.Show(); err != nil {
+	if err := t.Show(0); err != nil {
 		return err
 	}
 	return t.Writer.Close()
@@ -87,8 +88,18 @@ var tallyRanks = []struct {
 	{[]float64{99}, "99 % of them"},
 }
 
-// Show writes what was counted since the last time.
-func (t *LifeTally) Show() error {
+// Show writes what was counted since the last time; until is now, nanoseconds since
+// 1970, or 0 at the end.
+func (t *LifeTally) Show(until int64) error {
+	if t.json {
+		b := t.appendJSON(t.buf, until)
+		t.tally = life.Tally{}
+		return t.commit(b)
+	}
+	return t.showTable()
+}
+
+func (t *LifeTally) showTable() error {
 	groups := t.tally.Groups()
 	var table []byte
 	var took string

@@ -33,8 +33,11 @@ var placeWords = [...]string{
 	diagnose.AfterWire: "after the wire", diagnose.Application: "in the application",
 }
 
-// Verdict appends one verdict.
+// Verdict appends one verdict, unless a crowd counts it.
 func (w *Verdicts) Verdict(v *diagnose.Verdict) error {
+	if v.Alike {
+		return nil
+	}
 	width := w.width()
 	b := appendParagraph(w.buf, "", string(appendVerdictEnds(appendClock(nil, v.Time), v.End)), width)
 	for i := range v.Findings {

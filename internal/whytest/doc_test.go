@@ -35,6 +35,14 @@ connection's segments, one by one, and with nothing else; a SYN cookie may be se
 Of a recording that ends while something hangs, ` + "`" + `why -r` + "`" + ` says what stood at its end. Each rule can have the flight recorder
 write the connection's story: ` + "`" + `tcpstory record --ring 64m -w /var/tmp --on rule:close-wait-leak` + "`" + `.
 
+What is alike is told a few times, and then counted: a client that is refused 650 times a second, a port scan, a flood of SYNs
+give "… 412 more × refused, in the application, to 10.0.0.5:5432 from nginx in the last 10s", each connection counted once.
+Alike are verdicts with the same rule, place, side, network namespace and process name:
+
+%s
+` + "`--every`" + ` tells each in full. ` + "`--json`" + ` always has every verdict, so that a program can count and choose for itself, and no such
+lines; ` + "`--summary`" + `, ` + "`--once`" + ` and the flight recorder know of each, too.
+
 With --json a verdict is an object: time, time_ns, kind (verdict), conn, rule, place (before-wire, on-the-way, after-wire,
 application), certainty, standing (it goes on), update (the how-manieth after the first), text, next, numbers (those of the
 text, by name), role, cookie, netns, netns_name, local_addr, local_port, remote_addr, remote_port, owner_pid, owner_comm,
@@ -55,10 +63,19 @@ func rulesText(r *diagnose.Rule) string {
 	return b.String()
 }
 
+// crowdText is what the limits say of what is told one by one.
+func crowdText() string {
+	var b strings.Builder
+	for _, l := range diagnose.DefaultLimits.CrowdLimits() {
+		fmt.Fprintf(&b, "- %s: %s\n", l.What, l.Value)
+	}
+	return b.String()
+}
+
 // whyDoc is the whole file, with a sample of output for each rule.
 func whyDoc(samples map[string]string) string {
 	var b strings.Builder
-	b.WriteString(docHead)
+	fmt.Fprintf(&b, docHead, crowdText())
 	family := diagnose.Family(255)
 	for i := range diagnose.Rules {
 		r := &diagnose.Rules[i]

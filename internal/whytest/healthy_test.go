@@ -31,9 +31,10 @@ func TestHealthySilence(t *testing.T) {
 	client, server := l.Host(lab.Client), l.Host(lab.Server)
 	p := trace(t, "why", "--once", "--for", "10m", "--netns", client.NetnsName(), "--netns", server.NetnsName())
 	var done uint64
+	shapes := append(lab.Shapes(), lab.AbruptShapes()...)
 	for _, f := range lab.Families {
 		r, err := lab.Load(t.Context(), client, lab.LoadOptions{
-			Conns: conns / 2, Bytes: 200, Shapes: lab.Shapes(), Family: f, Server: server, Workers: 2,
+			Conns: conns / 2, Bytes: 200, Shapes: shapes, Family: f, Server: server, Workers: 2,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -56,5 +57,5 @@ func TestHealthySilence(t *testing.T) {
 	if said := strings.TrimSpace(p.end(0)); said != "" {
 		t.Errorf("of healthy connections was said:\n%s", said)
 	}
-	t.Logf("%d connections of %d shapes, %d pages twice; %s", done, len(lab.Shapes()), pages, &p.err.text)
+	t.Logf("%d connections of %d shapes, %d pages twice; %s", done, len(shapes), pages, &p.err.text)
 }

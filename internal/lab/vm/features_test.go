@@ -39,6 +39,7 @@ func TestFeatures(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.want.Name, func(t *testing.T) {
+			t.Parallel()
 			k, bin := kernel(t, c.want), built(t, "features")
 			res, err := Run(t.Context(), k, Job{Binary: bin})
 			if err != nil || res.Status != 0 {

@@ -32,7 +32,7 @@ type Job struct {
 	Steps   []Step            // done in order while the program runs; none: it just runs to its end
 	Memory  int               // MiB; 0: 512
 	CPUs    int               // 0: 1
-	Timeout time.Duration     // for the whole machine; 0: two minutes
+	Timeout time.Duration     // for the whole machine; 0: five minutes
 	Output  io.Writer         // gets stdout and stderr as they come; nil: nobody
 }
 
@@ -99,7 +99,7 @@ func Run(ctx context.Context, k Kernel, job Job) (Result, error) {
 	}
 	timeout := job.Timeout
 	if timeout == 0 {
-		timeout = 2 * time.Minute
+		timeout = 5 * time.Minute
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, ErrTimeout)
 	defer cancel()

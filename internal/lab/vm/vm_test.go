@@ -43,6 +43,7 @@ func built(t *testing.T, name string) string {
 }
 
 func TestRun(t *testing.T) {
+	t.Parallel()
 	k, bin := oldest(t), built(t, "standin")
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, []byte("from the host"), 0o600); err != nil {
@@ -70,6 +71,7 @@ func TestRun(t *testing.T) {
 
 // A status other than 0 is the program's own affair, not an error of Run.
 func TestRunStatus(t *testing.T) {
+	t.Parallel()
 	k, bin := oldest(t), built(t, "standin")
 	for _, c := range []struct {
 		args []string
@@ -86,6 +88,7 @@ func TestRunStatus(t *testing.T) {
 }
 
 func TestRunSteps(t *testing.T) {
+	t.Parallel()
 	k, bin := oldest(t), built(t, "standin")
 	res, err := Run(t.Context(), k, Job{
 		Binary: bin, Args: []string{"serve"}, Modules: []string{"tcp_diag"},
@@ -126,6 +129,7 @@ func snmp(t *testing.T, text, name string) string {
 }
 
 func TestRunStepFails(t *testing.T) {
+	t.Parallel()
 	k, bin := oldest(t), built(t, "standin")
 	for _, c := range []struct {
 		name, want string
@@ -150,6 +154,7 @@ func TestRunStepFails(t *testing.T) {
 }
 
 func TestRunPanic(t *testing.T) {
+	t.Parallel()
 	k, bin := oldest(t), built(t, "standin")
 	res, err := Run(t.Context(), k, Job{Binary: bin, Args: []string{"panic"}})
 	if !errors.Is(err, ErrPanic) || res.Status != -1 {
@@ -161,6 +166,7 @@ func TestRunPanic(t *testing.T) {
 }
 
 func TestRunTimeout(t *testing.T) {
+	t.Parallel()
 	k, bin := oldest(t), built(t, "standin")
 	res, err := Run(t.Context(), k, Job{Binary: bin, Args: []string{"hang"}, Timeout: 50 * time.Millisecond})
 	if !errors.Is(err, ErrTimeout) || res.Status != -1 {
@@ -183,6 +189,7 @@ func (o onceWritten) Write(b []byte) (int, error) {
 
 // A program that never ends is stopped, and what it said before is kept.
 func TestRunCancelled(t *testing.T) {
+	t.Parallel()
 	k, bin := oldest(t), built(t, "standin")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -207,6 +214,7 @@ func TestBootWithoutEmulator(t *testing.T) {
 }
 
 func TestRunRefuses(t *testing.T) {
+	t.Parallel()
 	k, bin := oldest(t), built(t, "standin")
 	notKernel := k
 	notKernel.Image = filepath.Join(t.TempDir(), "vmlinux")
@@ -234,6 +242,7 @@ func TestRunRefuses(t *testing.T) {
 
 // Any package's tests can run in a guest.
 func TestBuildTest(t *testing.T) {
+	t.Parallel()
 	k, bin := oldest(t), filepath.Join(t.TempDir(), "guest.test")
 	if err := BuildTest(bin, "./guest"); err != nil {
 		t.Fatal(err)

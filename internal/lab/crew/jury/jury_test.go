@@ -167,6 +167,24 @@ func TestHidden(t *testing.T) {
 	}
 }
 
+// TestWithheld: a machine without a CPU excuses lateness, as much as it had none; never
+// silence, nor a wrong owner.
+func TestWithheld(t *testing.T) {
+	b := Promised
+	b.Withheld = func(from, to int64) int64 { return (to - from) / 4 }
+	for _, c := range []struct {
+		by         float64 // ms, of which it may take 350
+		slow, late int
+	}{{300, 0, 0}, {400, 1, 0}, {900, 0, 1}} {
+		s := onlyHeld()
+		delay(900, c.by)(t, s)
+		rep := Judge(NewTruth(s.records), s.claims, b, nil)
+		if rep.Slow != c.slow || rep.Late != c.late || rep.Wrong != 0 {
+			t.Errorf("%g ms more: %v: %v", c.by, rep, rep.Faults)
+		}
+	}
+}
+
 // TestListener: a listener's owner is one of those that hold it.
 func TestListener(t *testing.T) {
 	s := served()

@@ -13,6 +13,17 @@ type Bounds struct {
 	Held   int64 // from the beginning of holding, where nobody acts, to its name
 	Stale  int64 // how long a holder may be told after he has given it away, where nobody has acted since
 	End    int64 // how long after the end the owner may still become known
+
+	// Withheld is for how long, in all, the machine had no CPU for what the tracer and
+	// its reader had to do between two times, nanoseconds. So much later may a
+	// name come: it could not be known sooner. nil: there was always one.
+	Withheld func(from, to int64) int64
+}
+
+// inTime reports whether something that was due so long after a time was in time.
+func (b *Bounds) inTime(since, within, at int64) bool {
+	late := at - (min(since, never-within) + within)
+	return late <= 0 || b.Withheld != nil && late <= b.Withheld(since, at)
 }
 
 // Promised is what tcpstory promises.

@@ -28,8 +28,8 @@ func wording(text string) string {
 
 // String is the figures in one line.
 func (rep *Report) String() string {
-	return fmt.Sprintf("%d ends, %d events, %d with an owner; wrong %d, late %d, unknown at the end %d, unseen %d, hidden by the machine %d",
-		rep.Ends, rep.Events, rep.Named, rep.Wrong, rep.Late, rep.Unknown, rep.Unseen, rep.Hidden)
+	return fmt.Sprintf("%d ends, %d events, %d with an owner; wrong %d, late %d, late for want of a CPU %d, unknown at the end %d, unseen %d, hidden by the machine %d",
+		rep.Ends, rep.Events, rep.Named, rep.Wrong, rep.Late, rep.Slow, rep.Unknown, rep.Unseen, rep.Hidden)
 }
 
 // story is what was done with the socket beside what was told of it.

@@ -10,7 +10,7 @@ import (
 )
 
 // patience bounds one connection; an emulated machine is slow.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // talk makes one connection to a listener of its own: a handshake, "ping" and
 // "pong", and a close in four steps with the client first.
