@@ -112,7 +112,7 @@ func liveConfig(o *options, sel *selection, names *host.Names) (kernel.Config, e
 		States: !o.packetsOnly() || o.selective(), Packets: !o.noPackets,
 		Ether: sel.programs[0], Raw: sel.programs[1], Quotes: o.quotes(), Tagged: saysVLAN.MatchString(o.expr),
 		Snaplen: o.snaplen, NoIn: dir.noIn, NoOut: dir.noOut,
-		RingSize: o.ring, Forwarded: o.device != "",
+		RingSize: o.ring, Forwarded: o.device != "", Patient: o.why || o.record != "",
 	}
 	if o.snaplen == 0 {
 		c.Snaplen = kernel.MaxSnaplen

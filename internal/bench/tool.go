@@ -42,7 +42,7 @@ const (
 )
 
 // Time without output after which a tool has told all: the libbpf tools answer
-// to each event, tcpstory's reader sleeps 40 ms at most, and a block of
+// to each event, tcpstory's reader sleeps 50 ms at most, and a block of
 // tcpdump's ring waits a second to be filled.
 const (
 	quietSoon  = 250 * time.Millisecond

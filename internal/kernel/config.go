@@ -33,6 +33,7 @@ type Config struct {
 	States  bool // socket events: transitions, retransmissions, resets, drops, errors
 	Packets bool
 	Lives   bool // a record for each connection at its end; with neither of the others
+	Patient bool // nobody watches event by event: the reader wakes up more seldom, which is cheaper
 
 	// Ether and Raw are the same expression compiled for Ethernet frames and
 	// for bare IP; nil selects every packet.

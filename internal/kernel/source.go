@@ -16,13 +16,13 @@ import (
 )
 
 // How long the reader sleeps when the ring is empty. The programs wake it only
-// for a quarter of a full ring, so this is also how late an event may be shown. Of
-// lives there are few, and a wake-up costs as much as a hundred of them: Go's
-// scheduler looks after a thread that sleeps every 20 µs for a while.
+// for a quarter of a full ring, so this is also how late an event may be shown. A
+// wake-up costs as much as a hundred lives: Go's scheduler looks after a thread that
+// sleeps every 20 µs for a while.
 const (
-	busyWait = 10 * time.Millisecond
-	idleWait = 40 * time.Millisecond
-	lifeWait = 50 * time.Millisecond
+	busyWait    = 10 * time.Millisecond
+	idleWait    = 40 * time.Millisecond
+	patientWait = 50 * time.Millisecond
 )
 
 // ErrIdle says that nothing is waiting: a good moment to flush, then to Wait.
@@ -101,8 +101,8 @@ func open(c Config, f *features) (*Source, error) {
 		tick:    tick(),
 	}
 	s.shortest, s.longest = busyWait, idleWait
-	if c.Lives {
-		s.shortest, s.longest = lifeWait, lifeWait
+	if c.Lives || c.Patient {
+		s.shortest, s.longest = patientWait, patientWait
 	}
 	if err := s.start(&c, dev); err != nil {
 		return nil, Refused{errors.Join(err, s.Close())}
