@@ -58,6 +58,14 @@ type Config struct {
 	RingSize  int        // bytes, a power of two times the page size; 0: DefaultRingSize
 }
 
+// wakeAt is how many bytes of a ring of some size wait when the programs wake the reader.
+func (c *Config) wakeAt(ring uint32) uint32 {
+	if c.Patient {
+		return min(ring/4, 1<<20)
+	}
+	return min(ring/4, 256<<10)
+}
+
 func (c *Config) snaplen() int {
 	if c.Snaplen <= 0 {
 		return DefaultSnaplen

@@ -89,8 +89,7 @@ func specification(c *Config, f *features, dev *device) (*ebpf.CollectionSpec, e
 	if c.RingSize > 0 {
 		spec.Maps[traceMapEvents].MaxEntries = uint32(c.RingSize)
 	}
-	ring := spec.Maps[traceMapEvents].MaxEntries
-	if err := spec.Variables[traceVarWakeBytes].Set(min(ring/4, 256<<10)); err != nil {
+	if err := spec.Variables[traceVarWakeBytes].Set(c.wakeAt(spec.Maps[traceMapEvents].MaxEntries)); err != nil {
 		return nil, err
 	}
 	keepWanted(spec, c, f, dev)
