@@ -82,6 +82,9 @@ func (l *looker) look() (*snapshot, error) {
 	case len(failed) > 0:
 		notes = append(notes, fmt.Sprintf("%d of %d network namespaces are missing: %v", len(failed), len(enter), failed[0]))
 	}
+	if slices.Contains(l.wanted, tcp.Close) {
+		notes = append(notes, "the kernel lists no socket in CLOSE: those that are bound are in --state bound-inactive (6.8 or later)")
+	}
 	v := &snapshot{notes: notes, SocketView: render.SocketView{Time: time.Now()}}
 	for i := range found {
 		l.take(v, &found[i])
