@@ -46,11 +46,11 @@ func (c *counting) Read(ev *tcp.Event) error {
 	switch {
 	case err == nil:
 		c.meet(ev)
-		if ev.Time >= c.due {
-			c.look(time.Now())
+		if ev.Time >= c.due+int64(countEvery) { // no lull since: what is still to come must not seem late
+			c.look(ev.Time)
 		}
 	case errors.Is(err, kernel.ErrIdle):
-		if now := time.Now(); now.UnixNano() >= c.due {
+		if now := time.Now().UnixNano(); now >= c.due {
 			c.look(now)
 		}
 		if len(c.ready) > 0 {
@@ -87,9 +87,10 @@ func asks(ev *tcp.Event) bool {
 	return p.IsTCP && p.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN
 }
 
-// look reads the counters of all namespaces. What cannot be read is not told.
-func (c *counting) look(now time.Time) {
-	at := now.UnixNano()
+// look reads the counters of all namespaces, as those of a time. What cannot be read is
+// not told.
+func (c *counting) look(at int64) {
+	begun := time.Now()
 	if c.missing || at-c.listed >= int64(listEvery) {
 		c.list(at)
 	}
@@ -111,7 +112,7 @@ func (c *counting) look(now time.Time) {
 		}
 	}
 	c.begun = true
-	c.due = at + max(int64(countEvery), countShare*int64(time.Since(now)))
+	c.due = at + max(int64(countEvery), countShare*int64(time.Since(begun)))
 }
 
 func (c *counting) list(at int64) {

@@ -69,9 +69,10 @@ type crowd struct {
 
 // crowds are those that are counted now.
 type crowds struct {
-	tell  func(*Crowd) error // nil: every verdict is told
-	by    map[likeness]*crowd
-	queue []*crowd // the one that is over first, first
+	tell   func(*Crowd) error // nil: every verdict is told
+	limits [degrees]uint32    // Limits.Alike
+	by     map[likeness]*crowd
+	queue  []*crowd // the one that is over first, first
 }
 
 // likenessOf is f's of a degree.
@@ -88,36 +89,42 @@ func likenessOf(f *Finding, degree Alike) likeness {
 	return k
 }
 
-// joins counts a verdict that begins so with those of its like, or reports that it is
-// to be told.
-func (e *Engine) joins(f *Finding, now int64) bool {
-	c := &e.crowds
-	if c.tell == nil {
-		return false
-	}
-	e.disperse(now)
-	var these [degrees]*crowd
+// full is the crowd of f's like, the closest first, of which enough were told; nil:
+// there is none.
+func (c *crowds) full(f *Finding) *crowd {
 	for degree := range degrees {
-		g := c.by[likenessOf(f, degree)]
-		if g != nil && g.told >= e.lim.Alike[degree] {
-			g.more++
-			g.last = f.of.End
-			return true
+		if g := c.by[likenessOf(f, degree)]; g != nil && g.told >= c.limits[degree] {
+			return g
 		}
-		these[degree] = g
 	}
-	for degree, g := range these {
+	return nil
+}
+
+// count is for a connection of which no more is told.
+func (g *crowd) count(f *Finding) {
+	g.more++
+	g.last = f.of.End
+}
+
+// admit is for one that is told: the next of its like may be only counted. What has no
+// process is not alike by that.
+func (c *crowds) admit(f *Finding, now int64) {
+	for degree := range degrees {
+		k := likenessOf(f, degree)
+		if degree == SameProcess && k.comm == [16]byte{} {
+			continue
+		}
+		g := c.by[k]
 		if g == nil {
 			if len(c.by) >= mostCrowds {
 				continue
 			}
-			g = &crowd{likeness: likenessOf(f, Alike(degree)), begun: now}
-			c.by[g.likeness] = g
+			g = &crowd{likeness: k, begun: now}
+			c.by[k] = g
 			c.queue = append(c.queue, g)
 		}
 		g.told++
 	}
-	return false
 }
 
 // disperse tells of the crowds whose time is over. One that has come to more than may
@@ -152,11 +159,11 @@ func (e *Engine) tellCrowd(g *crowd, until int64) {
 	})
 }
 
-// endCrowds tells of what was counted so far.
-func (e *Engine) endCrowds() {
+// endCrowds tells of what was counted until the last verdict's time.
+func (e *Engine) endCrowds(last int64) {
 	e.disperse(e.now)
 	for _, g := range e.crowds.queue {
-		e.tellCrowd(g, max(e.now, g.begun))
+		e.tellCrowd(g, max(last, g.begun))
 	}
 	e.crowds.queue = nil
 	clear(e.crowds.by)

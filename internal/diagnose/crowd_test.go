@@ -134,3 +134,37 @@ func TestFloodIsCounted(t *testing.T) {
 		t.Errorf("%+v", have)
 	}
 }
+
+// TestCrowdHidesNothing: what is new of a connection that is counted is told, and as
+// the first that is.
+func TestCrowdHidesNothing(t *testing.T) {
+	s := conntest.New()
+	var last *conntest.Socket
+	for i := range 5 {
+		last, _ = conntest.Hosts(uint16(20000 + i))
+		s.State(last, tcp.Close, tcp.SynSent, conntest.By(last.Task))
+		s.Sends(last, conntest.Header{Flags: conntest.S, Seq: 1000, Window: 64240, Options: conntest.SynOptions})
+	}
+	s.Wait(2 * limits.After)
+	s.Gets(last, conntest.Header{Flags: conntest.RA, Ack: 1001})
+	s.State(last, tcp.SynSent, tcp.Close, conntest.Errno(111))
+	var told []string
+	e := diagnose.New(diagnose.Options{Crowd: func(*diagnose.Crowd) error { return nil }}, func(v *diagnose.Verdict) error {
+		if !v.Alike {
+			told = append(told, fmt.Sprint(v.Findings[0].Rule.Name, " ", v.Update, v.Fresh))
+		}
+		return nil
+	})
+	table := conn.New(conn.Options{})
+	for _, ev := range s.Events {
+		if err := table.Tell(ev, e.Take); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.End(); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"syn-unanswered 0 true", "syn-unanswered 0 true", "syn-unanswered 0 true", "refused 1 true"}; !slices.Equal(told[:min(len(told), 3)], want[:3]) || !slices.Contains(told, want[3]) {
+		t.Errorf("told %v, want %v", told, want)
+	}
+}

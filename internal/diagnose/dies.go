@@ -203,7 +203,7 @@ func rstLinger(x *exam) (f Finding, ok bool) {
 	case c.Reason == "":
 		f.Certainty = Probably
 		f.Text = fmt.Sprintf("this end's program ended it by a RST %s after the beginning: SO_LINGER 0, or unread data", x.span())
-		return f, !x.ordinary(true)
+		return f, !(x.r.wordless() && x.ordinary(true)) // what was acknowledged may be unread
 	default:
 		return f, !x.ordinary(true)
 	}

@@ -68,7 +68,7 @@ func New(o Options, tell func(*Verdict) error) *Engine {
 	return &Engine{
 		lim: o.Limits.withDefaults(), noPackets: o.NoPackets, tell: tell,
 		byCookie: map[uint64]*record{}, byFlow: map[flowKey]*record{}, answering: map[netip.AddrPort]bool{}, stacks: map[uint32]*stack{}, piles: map[pileKey]*pile{},
-		crowds: crowds{tell: o.Crowd, by: map[likeness]*crowd{}},
+		crowds: crowds{tell: o.Crowd, limits: o.Limits.withDefaults().Alike, by: map[likeness]*crowd{}},
 	}
 }
 
@@ -285,13 +285,15 @@ func (e *Engine) rest(r *record) { e.watched.remove(r) }
 // End is for the end of the story: what has ended has its last word now, and so has
 // what had stood long enough when time was told last.
 func (e *Engine) End() error {
+	last := e.now
 	for r := e.watched.first(); r != nil && e.err == nil; r = e.watched.first() {
 		if r.closed != 0 || r.due <= e.now {
+			last = max(last, r.due)
 			e.judge(r, r.due)
 		} else {
 			e.rest(r)
 		}
 	}
-	e.endCrowds()
+	e.endCrowds(last)
 	return e.err
 }

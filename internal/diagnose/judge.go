@@ -10,6 +10,7 @@ type told struct {
 	rules   uint64 // those of which something was said
 	final   uint64 // those of which the last word was said
 	counted uint64 // those of which no more was said than how many have it
+	shown   bool   // something was said that no crowd counts
 	updates int
 	at      int64 // when something was said last
 }
@@ -49,6 +50,7 @@ type Verdict struct {
 	Since    int64     // an update: the time of the one before
 	Standing bool      // it goes on
 	Alike    bool      // a Crowd counts it
+	Fresh    bool      // all that was said of it before, if anything, is counted by crowds
 }
 
 // exam is one look at a record.
@@ -142,10 +144,9 @@ func (e *Engine) say(r *record, found []Finding, now int64) {
 	t := r.told
 	var rules, final uint64
 	for i := range found {
-		bit := uint64(1) << found[i].Rule.order
-		rules |= bit
+		rules |= found[i].bit()
 		if !found[i].Standing {
-			final |= bit
+			final |= found[i].bit()
 		}
 	}
 	if t != nil && rules&^t.rules == 0 && final&^t.final == 0 {
@@ -158,29 +159,48 @@ func (e *Engine) say(r *record, found []Finding, now int64) {
 			r.peer.told = t
 		}
 	}
-	alike := e.alike(t, &found[0], now)
+	alike := e.alike(t, found, now)
 	t.rules |= rules
 	t.final |= final
 	t.updates++
-	v := Verdict{Alike: alike, Time: now, End: &found[0].of.End, Findings: found, Update: t.updates, Since: t.at, Standing: found[0].Standing}
+	v := Verdict{Alike: alike, Fresh: !t.shown, Time: now, End: &found[0].of.End, Findings: found, Update: t.updates, Since: t.at, Standing: found[0].Standing}
 	v.Evidence = evidence(found)
-	t.at = now
+	t.at, t.shown = now, t.shown || !alike
 	e.err = e.tell(&v)
 }
 
-// alike reports that of a conversation's first trouble no more is said than how many
-// have it. Each is counted once; what was once told is told on.
-func (e *Engine) alike(t *told, first *Finding, now int64) bool {
-	bit := uint64(1) << first.Rule.order
-	switch {
-	case t.counted&bit != 0:
-		return true
-	case t.rules&bit != 0 || !e.joins(first, now):
+// alike reports that all that is new of a conversation is only counted, each trouble
+// with others of its like. Where one of them is to be told, so are the others, and
+// count as told.
+func (e *Engine) alike(t *told, found []Finding, now int64) bool {
+	if e.crowds.tell == nil {
 		return false
 	}
-	t.counted |= bit
-	return true
+	e.disperse(now)
+	alike := true
+	for i := range found {
+		f := &found[i]
+		alike = alike && (!t.isNews(f) || t.rules&f.bit() == 0 && e.crowds.full(f) != nil)
+	}
+	for i := range found {
+		switch f := &found[i]; {
+		case !t.isNews(f) || t.rules&f.bit() != 0:
+		case alike:
+			e.crowds.full(f).count(f)
+			t.counted |= f.bit()
+		default:
+			e.crowds.admit(f, now)
+		}
+	}
+	return alike
 }
+
+// isNews reports something to say of f that no crowd has counted.
+func (t *told) isNews(f *Finding) bool {
+	return t.counted&f.bit() == 0 && (t.rules&f.bit() == 0 || !f.Standing && t.final&f.bit() == 0)
+}
+
+func (f *Finding) bit() uint64 { return 1 << f.Rule.order }
 
 // evidence gathers what the findings cite, by time.
 func evidence(found []Finding) (list []Clue) {

@@ -55,19 +55,19 @@ func (r *record) attests(l *Limits) {
 // wordless: neither end has said anything.
 func (r *record) wordless() bool { return r.in.next == r.in.first && r.out.next == r.out.first }
 
-// atRest: the server spoke last, and all that was said was acknowledged.
+// atRest: the client asked, the server spoke last, and all that was said was acknowledged.
 func (r *record) atRest() bool {
 	answer := theirs
 	if r.Role == conn.RoleServer {
 		answer = ours
 	}
-	return r.turn == answer && !r.in.outstanding() && !r.out.outstanding()
+	return r.turn == answer && r.in.next != r.in.first && r.out.next != r.out.first && !r.in.outstanding() && !r.out.outstanding()
 }
 
 // restLimits are the numbers of a RST that is no trouble.
 func restLimits(l *Limits) []Limit {
 	return []Limit{
-		{"it ends more than", "nothing: if neither end has said a byte, who opened the connection may end it so (a health check)"},
-		lasting("nor may it follow an answered and acknowledged request by", l.Rest),
+		{"none of one that ends", "nothing: neither end has said a byte, and who opened the connection resets it (a health check)"},
+		lasting("nor of one that follows an answered and acknowledged request by at least", l.Rest),
 	}
 }

@@ -86,6 +86,9 @@ func specification(c *Config, f *features, dev *device) (*ebpf.CollectionSpec, e
 			return nil, fmt.Errorf("set %s for the BPF programs: %w", s.name, err)
 		}
 	}
+	if !c.Lives {
+		spec.Maps[traceMapLifeSlots].MaxEntries = 1 // 3 MiB for nothing
+	}
 	if c.RingSize > 0 {
 		spec.Maps[traceMapEvents].MaxEntries = uint32(c.RingSize)
 	}

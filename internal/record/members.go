@@ -134,8 +134,9 @@ const (
 
 // groups are all members of an event.
 var groups = [...]group{
-	{nil, always},
+	{nil, first},
 	{plain, seldom},
+	{nil, always},
 	{func(ev *tcp.Event) bool { return ev.Task == tcp.Task{} }, task},
 	{func(ev *tcp.Event) bool { return ev.Retransmit == tcp.Retransmit{} }, retransmit},
 	{func(ev *tcp.Event) bool { return ev.Gap == tcp.Gap{} }, gap},
@@ -155,12 +156,14 @@ var groups = [...]group{
 // block hold in their own way.
 const inBlock = 3
 
-var always = append([]field{
+var first = []field{
 	number(tagSeq, func(ev *tcp.Event) *uint64 { return &ev.Seq }),
 	number(tagCookie, func(ev *tcp.Event) *uint64 { return &ev.Cookie }),
 	number(tagOld, func(ev *tcp.Event) *tcp.State { return &ev.Old }),
 	number(tagNew, func(ev *tcp.Event) *tcp.State { return &ev.New }),
-	number(tagCgroup, func(ev *tcp.Event) *uint64 { return &ev.Cgroup }),
+}
+
+var always = append([]field{
 	number(tagDir, func(ev *tcp.Event) *tcp.Direction { return &ev.Packet.Dir }),
 	truth(tagAsked, func(ev *tcp.Event) *bool { return &ev.Packet.Asked }),
 	truth(tagLoopback, func(ev *tcp.Event) *bool { return &ev.Packet.Loopback }),
@@ -170,6 +173,7 @@ var always = append([]field{
 var seldom = []field{
 	number(tagMinisock, func(ev *tcp.Event) *tcp.State { return &ev.Minisock }),
 	number(tagVia, func(ev *tcp.Event) *tcp.Via { return &ev.Via }),
+	number(tagCgroup, func(ev *tcp.Event) *uint64 { return &ev.Cgroup }),
 	number(tagISN, func(ev *tcp.Event) *uint32 { return &ev.ISN }),
 	number(tagPeerISN, func(ev *tcp.Event) *uint32 { return &ev.PeerISN }),
 	truth(tagStarting, func(ev *tcp.Event) *bool { return &ev.Starting }),
@@ -182,7 +186,7 @@ var seldom = []field{
 
 // plain reports an event without any of these.
 func plain(ev *tcp.Event) bool {
-	return ev.Minisock|tcp.State(ev.Via) == 0 && ev.ISN|ev.PeerISN == 0 && ev.UserTimeout == 0 && ev.Errno == 0 &&
+	return ev.Minisock|tcp.State(ev.Via) == 0 && ev.Cgroup == 0 && ev.ISN|ev.PeerISN == 0 && ev.UserTimeout == 0 && ev.Errno == 0 &&
 		!ev.Starting && !ev.Inferred && !ev.Soft && ev.Reason == ""
 }
 

@@ -38,7 +38,7 @@ func (w *Verdicts) Verdict(v *diagnose.Verdict) error {
 	if v.Alike {
 		return nil
 	}
-	width := w.width()
+	width, again := w.width(), v.Update > 0 && !v.Fresh
 	b := appendParagraph(w.buf, "", string(appendVerdictEnds(appendClock(nil, v.Time), v.End)), width)
 	for i := range v.Findings {
 		f := &v.Findings[i]
@@ -53,17 +53,17 @@ func (w *Verdicts) Verdict(v *diagnose.Verdict) error {
 		if f.Standing {
 			b = append(b, ", goes on"...)
 		}
-		if v.Update > 0 && i == 0 {
+		if again && i == 0 {
 			b = append(b, ", update"...)
 		}
 		b = append(b, '\n')
 		b = appendParagraph(b, "    ", f.Text, width)
-		if v.Update == 0 || i > 0 {
+		if !again || i > 0 {
 			b = appendParagraph(b, "    next: ", f.Next, width)
 		}
 	}
 	for i := range v.Evidence {
-		if v.Update > 0 && v.Evidence[i].Last <= v.Since {
+		if again && v.Evidence[i].Last <= v.Since {
 			continue // it was shown
 		}
 		b = appendParagraph(b, "      ", string(appendClue(nil, &v.Evidence[i])), width)

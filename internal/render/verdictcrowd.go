@@ -27,7 +27,7 @@ func (w *Verdicts) Crowd(c *diagnose.Crowd) error {
 	if where := whereabouts(&at); where != "" {
 		b = appendASCII(append(b, " in "...), []byte(where))
 	}
-	b = append(append(b, " in the last "...), c.For.Round(100*time.Millisecond).String()...)
+	b = append(append(b, " in the last "...), max(c.For, 100*time.Millisecond).Round(100*time.Millisecond).String()...)
 	return w.commit(appendParagraph(w.buf, "", string(b), w.width()))
 }
 
