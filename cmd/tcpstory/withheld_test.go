@@ -13,7 +13,8 @@ import (
 // withheld follows for how long the threads of some processes were ready to run and
 // had no CPU, which is the kernel's own account (the second number in
 // /proc/PID/task/TID/schedstat). On a machine that is busy with other things a
-// promise about time can only be judged beside it.
+// promise about time can only be judged beside it. Of threads that waited at the same
+// time the one counts that waited longest: no second holds more than a second.
 type withheld struct {
 	mu      sync.Mutex
 	samples []wait // in order
@@ -49,22 +50,24 @@ func followWaits(t *testing.T, pids ...int) *withheld {
 func (w *withheld) sample(pids []int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var sum int64
-	if n := len(w.samples); n > 0 {
-		sum = w.samples[n-1].sum
-	}
+	now, most := time.Now().UnixNano(), int64(0)
 	for _, pid := range pids {
 		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 		for _, file := range files {
 			var ran, waited int64
 			text, _ := os.ReadFile(file) // empty: the thread has ended
 			if n, _ := fmt.Sscan(string(text), &ran, &waited); n == 2 {
-				sum += waited - w.last[file]
+				most = max(most, waited-w.last[file])
 				w.last[file] = waited
 			}
 		}
 	}
-	w.samples = append(w.samples, wait{time.Now().UnixNano(), sum})
+	if n := len(w.samples); n > 0 {
+		before := w.samples[n-1]
+		w.samples = append(w.samples, wait{now, before.sum + min(most, now-before.at)})
+		return
+	}
+	w.samples = []wait{{at: now}} // how long they had waited by then is nobody's excuse
 }
 
 // between is for how long they waited between two times.
