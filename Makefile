@@ -11,8 +11,14 @@ BPF_PACKAGES   := clang llvm libbpf-dev
 TEST_PACKAGES  := $(BPF_PACKAGES) tcpdump iproute2 nftables netbase nginx-light bpftrace libbpf-tools \
                   bpftool ethtool procps qemu-system-x86 zstd xz-utils podman runc tshark curl
 
-# A tool that is no part of the program: run by version, kept out of go.mod.
+# Tools that are no part of the program: run by version, kept out of go.mod.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
+
+# The tests watch a real kernel, and some machines hide an event from every tracer
+# (internal/kernel/blindspot) or take the CPU away. So where no more than five tests and
+# cases failed, those tests are run once more, whole, and both runs are printed.
+AGAIN := --rerun-fails=1 --rerun-fails-max-failures=5 --rerun-fails-run-root-test
 
 define install
 @missing=; for p in $(1); do \
@@ -40,7 +46,7 @@ demo: build ## a real handshake and four-way close, kernel next to wire
 	$(SUDO) bin/tcplab demo --tracer bin/tcpstory
 
 test: setup-test build check-generated lint ## every test that fits in 20 minutes; needs root
-	$(SUDO) env "PATH=$$PATH" $(GO) test -p 1 -count=1 -timeout 19m ./...
+	$(SUDO) env "PATH=$$PATH" $(GO) run $(GOTESTSUM) --format pkgname $(AGAIN) --packages ./... -- -p 1 -count=1 -timeout 19m
 
 test-long: setup-test build ## the long ones too: soak, order over many connections, every Debian kernel, fuzzing
 	$(SUDO) env "PATH=$$PATH" TCPSTORY_LONG=1 $(GO) test -p 1 -count=1 -timeout 120m ./...

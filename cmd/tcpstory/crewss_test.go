@@ -24,7 +24,7 @@ func TestOwnersAreSs(t *testing.T) {
 	late := watch(t, here{}, "--json", "--netns", s.client.NetnsName(), "--no-packets")
 	tracers := map[string]*proc{"from the beginning": s.tracer, "started late": late}
 	for name, tracer := range tracers {
-		t.Run(name, func(t *testing.T) { ownersAreSs(t, tracer, s.client, 2*each*len(crewShapes)) })
+		t.Run(name, func(t *testing.T) { ownersAreSs(t, tracer, s, 2*each*len(crewShapes)) })
 	}
 	s.try(s.crew.OpenGate())
 	s.finish(clients, servers)
@@ -40,19 +40,29 @@ func TestOwnersAreSs(t *testing.T) {
 	}
 }
 
-// ownersAreSs compares so many ends.
-func ownersAreSs(t *testing.T, tracer *proc, h *lab.Host, ends int) {
-	have, want := toldOwners(t, tracer), ssOwners(t, h)
+// ownersAreSs compares so many ends. Of one whose transition the machine hid
+// nothing may be told.
+func ownersAreSs(t *testing.T, tracer *proc, s *stage, ends int) {
+	have, want := toldOwners(t, tracer), ssOwners(t, s.client)
 	for end := time.Now().Add(patience / 4); !maps.Equal(have, want) && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		have = toldOwners(t, tracer)
+	}
+	hidden := map[string]bool{}
+	for _, p := range s.hidden() {
+		hidden[fmt.Sprintf(":%d :%d", p.Local, p.Remote)] = true
 	}
 	if len(want) != ends {
 		t.Errorf("ss shows %d ends, not %d", len(want), ends)
 	}
 	var differ []string
 	for ends, process := range want {
-		if have[ends] != process {
-			differ = append(differ, fmt.Sprintf("%s is told to be of %q, ss says %q", ends, have[ends], process))
+		told, known := have[ends]
+		if !known && hidden[portsOfEnds.ReplaceAllString(ends, "$1 $2")] {
+			t.Logf("%s: the machine hid a transition", ends)
+			continue
+		}
+		if told != process {
+			differ = append(differ, fmt.Sprintf("%s is told to be of %q, ss says %q", ends, told, process))
 		}
 	}
 	t.Logf("of %d ends, %d are not told as ss has them", len(want), len(differ))
@@ -61,6 +71,9 @@ func ownersAreSs(t *testing.T, tracer *proc, h *lab.Host, ends int) {
 	}
 	wantNamesOfProc(t, want)
 }
+
+// portsOfEnds leaves the ports of two ends.
+var portsOfEnds = regexp.MustCompile(`^.*(:\d+) .*(:\d+)$`)
 
 // toldOwners are the present owners of all ends, "PID COMM" by "LOCAL REMOTE".
 func toldOwners(t *testing.T, tracer *proc) map[string]string {
