@@ -65,10 +65,11 @@ func watch(t *testing.T, b *Spot) *Spot {
 	if err := unix.FsconfigCreate(fs); err != nil {
 		t.Fatal(err)
 	}
-	b.name = fmt.Sprintf("instances/tcpstory-test-%d-%d", os.Getpid(), instances.Add(1))
+	b.name = fmt.Sprintf(instance+"%d-%d", os.Getpid(), instances.Add(1))
 	if b.mount, err = unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0); err != nil {
 		t.Fatal(err)
 	}
+	b.sweep()
 	if err := unix.Mkdirat(b.mount, b.name, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -77,6 +78,34 @@ func watch(t *testing.T, b *Spot) *Spot {
 	}
 	t.Cleanup(b.close)
 	return b
+}
+
+// instance and a test process's id are how its instances' names begin.
+const instance = "instances/tcpstory-test-"
+
+// sweep removes what tests that were killed have left: until then the kernel runs
+// their events for every socket of the host.
+func (b *Spot) sweep() {
+	b.t.Helper()
+	dir, err := unix.Openat(b.mount, filepath.Dir(instance), unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(dir), filepath.Dir(instance))
+	defer file.Close()
+	names, err := file.Readdirnames(-1)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, name := range names {
+		var pid, n int
+		if _, err := fmt.Sscanf(name, filepath.Base(instance)+"%d-%d", &pid, &n); err != nil || unix.Kill(pid, 0) != unix.ESRCH {
+			continue
+		}
+		if err := unix.Unlinkat(b.mount, filepath.Dir(instance)+"/"+name, unix.AT_REMOVEDIR); err != nil && err != unix.ENOENT {
+			b.t.Logf("%s is left: %v", name, err)
+		}
+	}
 }
 
 func (b *Spot) close() {
