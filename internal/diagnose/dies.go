@@ -203,9 +203,9 @@ func rstLinger(x *exam) (f Finding, ok bool) {
 	case c.Reason == "":
 		f.Certainty = Probably
 		f.Text = fmt.Sprintf("this end's program ended it by a RST %s after the beginning: SO_LINGER 0, or unread data", x.span())
-		return f, !(x.r.wordless() && x.ordinary(true)) // what was acknowledged may be unread
+		return f, !(x.r.wordless() && x.ordinary(ours)) // what was acknowledged may be unread
 	default:
-		return f, !x.ordinary(true)
+		return f, !x.ordinary(ours)
 	}
 	return f, true
 }
@@ -235,7 +235,7 @@ func rstByPeer(x *exam) (f Finding, ok bool) {
 		f.Place, f.Certainty = OnTheWay, Probably
 		f.Text += fmt.Sprintf("; its hop limit (%d) is not that of the other end's packets (%d): something on the way sent it", r.rstHops, r.hops)
 	default:
-		return f, !x.ordinary(false)
+		return f, !x.ordinary(theirs)
 	}
 	return f, true
 }

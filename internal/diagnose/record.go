@@ -49,6 +49,17 @@ const (
 	theirs
 )
 
+// other is the other direction; of nobody, nobody.
+func (t turn) other() turn {
+	switch t {
+	case ours:
+		return theirs
+	case theirs:
+		return ours
+	}
+	return nobody
+}
+
 // record is what is kept of one end of a connection.
 type record struct {
 	End
@@ -72,7 +83,7 @@ type record struct {
 	rtt      time.Duration // that the handshake took, at the client; 0 unknown
 	pause    int64         // how long nothing was said before what was sent last
 	heard    int64         // when something arrived last
-	well     bool          // the other end has seen that a RST took nothing away
+	well     turn          // whose RST it was that took nothing away, as the other end has seen
 	hops     uint8         // hop limit of what arrives; 0 unknown
 	rstHops  uint8         // of the RST that arrived
 	asked    int64         // when a SYN, or an ACK while half open, arrived last
