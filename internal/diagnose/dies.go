@@ -116,7 +116,7 @@ func keepaliveDeath(x *exam) (f Finding, ok bool) {
 	f = Finding{Certainty: Sure, Place: x.lossPlace(), cites: of(Left, Arrived, DroppedOut, DroppedIn, ResetSent, Moved, Failed)}
 	f.Text = "keepalive probes were not answered, and the kernel gave up"
 	if n := x.r.out.probes; n > 0 {
-		f.Text = fmt.Sprintf("%s not answered, nothing was heard for %s, and the kernel gave up", plural(n, "keepalive probe"), seconds(time.Duration(x.r.closed-x.r.heard)))
+		f.Text = fmt.Sprintf("%s not answered, nothing was heard for %s, and the kernel gave up", plural(n, "keepalive probe"), seconds(time.Duration(x.r.closed-max(x.r.heard, x.e.gap))))
 	}
 	if said == nil {
 		f.Certainty = Probably
@@ -244,6 +244,7 @@ func rstByPeer(x *exam) (f Finding, ok bool) {
 func (x *exam) pending() string {
 	r := x.r
 	switch {
+	case r.doubted():
 	case r.turn == ours && r.Role == conn.RoleClient:
 		return ", with a request under way"
 	case r.turn == theirs && r.Role == conn.RoleServer:

@@ -111,6 +111,7 @@ func (e *Engine) step(s *conn.Step) {
 	if s.Event.Kind != tcp.KindPacket || r.Number != s.Conn.Number || r.Role != s.Conn.Role || r.saw.packets == 0 {
 		e.identify(r, s)
 	}
+	r.begins(ev)
 	if s.Event.Kind == tcp.KindPacket {
 		e.packet(r, s)
 	} else {
@@ -154,6 +155,7 @@ func (e *Engine) make(c *conn.Conn, key flowKey, over bool) *record {
 		e.free, r.next = r.next, nil
 	}
 	r.due, r.opened = never, c.Opened
+	r.gap, r.torn = e.gap, e.gap != 0
 	r.Cookie, r.Netns, r.Flow = c.Cookie, c.Netns, c.Flow
 	if c.Cookie != 0 {
 		e.byCookie[c.Cookie] = r

@@ -24,6 +24,7 @@ type Finding struct {
 	Next      string // what to look at next
 	Numbers   []Number
 	Standing  bool // it goes on
+	proven    bool // by what was seen since something was lost last
 	of        *record
 	cites     sights
 }
@@ -89,6 +90,7 @@ func (e *Engine) examine(r *record, now int64) {
 	}
 	x := &e.exam
 	*x = exam{e: e, lim: &e.lim, r: r, now: now, over: r.closed != 0}
+	e.doubt(r)
 	for i := range Rules {
 		rule := &Rules[i]
 		f, ok := rule.find(x)
@@ -105,7 +107,7 @@ func (e *Engine) examine(r *record, now int64) {
 		if f.Next == "" {
 			f.Next = rule.Next
 		}
-		if e.gap >= r.opened && e.gap != 0 {
+		if e.weakened(r) && !f.proven {
 			f.Certainty = f.Certainty.weaker()
 		}
 		e.found = append(e.found, f)

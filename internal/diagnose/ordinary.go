@@ -88,7 +88,7 @@ func (r *record) atRest() bool {
 	if r.Role == conn.RoleServer {
 		answer = ours
 	}
-	return r.turn == answer && r.in.next != r.in.first && r.out.next != r.out.first && !r.in.outstanding() && !r.out.outstanding() &&
+	return r.turn == answer && !r.doubted() && r.in.next != r.in.first && r.out.next != r.out.first && !r.in.outstanding() && !r.out.outstanding() &&
 		r.in.zero == 0 && r.out.zero == 0
 }
 

@@ -25,6 +25,9 @@ type stream struct {
 	aside   bool   // what it said since then may ask for no answer: it is small, and followed an answer at once
 	last    int64  // when it sent something new
 	ackAt   int64  // when the other end last acknowledged something new
+	doubt   bool   // some of it may have been lost by us, and not by the network
+	unsure  bool   // its window was closed before that, and was not seen since,
+	stood   uint32 // and what was acknowledged then
 	zero    int64  // since when its receiver has let it send nothing; 0 not so
 	opened  int64  // when that ended last
 	probes  uint32 // empty segments that ask for an answer: probes of a closed window since then, and keepalives
@@ -70,6 +73,8 @@ type record struct {
 	saw     seen
 	born    bool // it is, or was, a socket: no request socket, and no more than packets
 	opened  int64
+	gap     int64     // when something was lost last, as far as it is taken in here
+	torn    bool      // its beginning was not seen, and something had been lost before
 	since   int64     // when the state was entered
 	closed  int64     // when it went to CLOSE; 0 not yet
 	errno   int32     // sk_err at the end

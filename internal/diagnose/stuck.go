@@ -92,11 +92,11 @@ func slowApplication(x *exam) (f Finding, ok bool) {
 		its, ask, mine = "this end's", &r.in, theirs
 	}
 	f.Certainty, f.cites = Sure, of(Left, Arrived)
-	waits := r.turn == mine && !ask.outstanding() && ask.zero == 0 && !ask.aside && !x.over && r.asks()
+	waits := r.turn == mine && !r.doubted() && !ask.outstanding() && ask.zero == 0 && !ask.aside && !x.over && r.asks()
 	from := max(ask.last, ask.opened) // behind a closed window it was not read
 	if waits && x.now-from >= int64(x.lim.Slow) && x.answers() {
 		x.e.noteRequest(r, ask, mine == ours)
-		f.Standing, f.Certainty = true, Probably
+		f.Standing, f.Certainty, f.proven = true, Probably, true
 		f.Text = fmt.Sprintf("a request was acknowledged%s, and %s program has not answered for %s", x.ackTime(ask.last, ask.ackAt), its, seconds(time.Duration(x.now-from)))
 		return f.number("answers", r.slow+1), true
 	}
@@ -150,7 +150,7 @@ func peerZeroWindow(x *exam) (Finding, bool) {
 // waits to be sent, and a closed window harms nobody.
 func zeroWindow(x *exam, s *stream, past *closure, text string, probes uint32) (f Finding, ok bool) {
 	f = Finding{Certainty: Sure, cites: of(Left, Arrived)}
-	if s.zero != 0 && !x.over && s.probes >= probes && x.lasts(s.zero) {
+	if s.zero != 0 && !s.unsure && !x.over && s.probes >= probes && x.lasts(s.zero) {
 		f.Standing = true
 		f.Text = fmt.Sprintf(text, seconds(time.Duration(x.now-s.zero)))
 		if s.probes > 0 {
