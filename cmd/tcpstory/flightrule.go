@@ -71,7 +71,7 @@ func (w *ruleWatch) verdict(v *diagnose.Verdict) error {
 		if key.conversation == 0 {
 			key.cookie = v.End.Cookie
 		}
-		if !w.chosen.OnRule(f.Rule.Name) || w.told[key] {
+		if !w.chosen.OnRule(f.Rule.Name) || w.told[key] || w.toldAs(v.Formerly, key) {
 			continue
 		}
 		if len(w.told) >= mostRuleTold {
@@ -84,6 +84,16 @@ func (w *ruleWatch) verdict(v *diagnose.Verdict) error {
 		return nil
 	}
 	return nil
+}
+
+// toldAs reports that the conversation had its incident under another number.
+func (w *ruleWatch) toldAs(formerly []uint64, key ruleTold) bool {
+	for _, number := range formerly {
+		if w.told[ruleTold{number, 0, key.rule}] {
+			w.told[key] = true
+		}
+	}
+	return w.told[key]
 }
 
 // find looks for an open socket by its cookie, for an incident that knows no more.

@@ -237,6 +237,9 @@ func (e *Engine) note(r *record, c Clue) {
 func (e *Engine) identify(r *record, s *conn.Step) {
 	c := s.Conn
 	cookie, state := r.Cookie, r.State
+	if r.peer != nil && c.Peer == nil && c.Number != r.Number && c.Number != 0 {
+		r.part()
+	}
 	r.End = endOf(c)
 	r.Cookie, r.State = cookie, state
 	if p := c.Peer; p != nil && (r.peer == nil || r.peer.Cookie != p.Cookie || r.peer.Flow != p.Flow) {
@@ -268,10 +271,20 @@ func (e *Engine) join(r *record, c *conn.Conn) {
 		p.peer.peer = nil
 	}
 	r.peer, p.peer = p, r
-	if r.told == nil {
-		r.told = p.told
-	}
+	r.told = r.told.unite(p.told)
 	p.told = r.told
+	if c.Number != 0 {
+		p.Number = c.Number
+	}
+}
+
+// part is for what was taken for the other end, and is another conversation's. What was
+// said of both is not said of this one.
+func (r *record) part() {
+	if r.peer.peer == r {
+		r.peer.peer = nil
+	}
+	r.peer, r.told = nil, nil
 }
 
 // wake has r looked at, at a time or before.

@@ -5,16 +5,6 @@ import (
 	"slices"
 )
 
-// told is what has been said of a conversation; both its ends share it.
-type told struct {
-	rules   uint64 // those of which something was said
-	final   uint64 // those of which the last word was said
-	counted uint64 // those of which no more was said than how many have it
-	shown   bool   // something was said that no crowd counts
-	updates int
-	at      int64 // when something was said last
-}
-
 // Finding is one thing that is wrong with a connection.
 type Finding struct {
 	Rule      *Rule
@@ -51,6 +41,7 @@ type Verdict struct {
 	Since    int64     // an update: the time of the one before
 	Standing bool      // it goes on
 	Alike    bool      // a Crowd counts it
+	Formerly []uint64  // other numbers than End's under which something was said of the conversation, each named once
 	Fresh    bool      // all that was said of it before, if anything, is counted by crowds
 }
 
@@ -166,7 +157,7 @@ func (e *Engine) say(r *record, found []Finding, now int64) {
 	t.final |= final
 	t.updates++
 	v := Verdict{Alike: alike, Fresh: !t.shown, Time: now, End: &found[0].of.End, Findings: found, Update: t.updates, Since: t.at, Standing: found[0].Standing}
-	v.Evidence = evidence(found)
+	v.Evidence, v.Formerly = evidence(found), t.under(v.End.Number)
 	t.at, t.shown = now, t.shown || !alike
 	e.err = e.tell(&v)
 }

@@ -48,15 +48,15 @@ func NewVerdictSummary(w *Writer) *VerdictSummary {
 }
 
 // Verdict implements VerdictSink. A conversation counts once, as what was said of
-// it last.
+// it last, by whichever number.
 func (s *VerdictSummary) Verdict(v *diagnose.Verdict) error {
 	n := v.End
-	before, known := s.recall(n.Number)
+	known := false
+	for _, number := range append(v.Formerly, n.Number) {
+		known = s.uncount(number) || known
+	}
 	if !known && v.Update > 0 && n.Number != 0 {
 		return nil // it is counted, and forgotten where
-	}
-	if known {
-		before.lessen(s)
 	}
 	row := s.row(groupOf(v))
 	row.count++
@@ -73,6 +73,17 @@ func groupOf(v *diagnose.Verdict) verdictGroup {
 		g.server = n.Flow.Local
 	}
 	return g
+}
+
+// uncount takes a conversation out of where it is counted.
+func (s *VerdictSummary) uncount(number uint64) bool {
+	row, known := s.recall(number)
+	if known {
+		row.lessen(s)
+		delete(s.last, number)
+		delete(s.past, number)
+	}
+	return known
 }
 
 // recall finds where a conversation is counted.

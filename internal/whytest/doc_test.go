@@ -43,7 +43,8 @@ Alike are verdicts with the same rule, place, side, network namespace and proces
 ` + "`--every`" + ` tells each in full. ` + "`--json`" + ` always has every verdict, so that a program can count and choose for itself, and no such
 lines; ` + "`--summary`" + `, ` + "`--once`" + ` and the flight recorder know of each, too.
 
-With --json a verdict is an object: time, time_ns, kind (verdict), conn, rule, place (before-wire, on-the-way, after-wire,
+With --json a verdict is an object: time, time_ns, kind (verdict), conn, formerly (other numbers that it was told of by,
+before its two ends were known to be each other's), rule, place (before-wire, on-the-way, after-wire,
 application), certainty, standing (it goes on), update (the how-manieth after the first), text, next, numbers (those of the
 text, by name), role, cookie, netns, netns_name, local_addr, local_port, remote_addr, remote_port, owner_pid, owner_comm,
 cgroup_path, container, container_name and older as in other JSON output; then: what else is wrong, each with rule, place,
