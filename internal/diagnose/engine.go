@@ -41,6 +41,7 @@ type Engine struct {
 	watched   agenda
 	found     []Finding               // by the present look; kept for its room
 	exam      exam                    // likewise
+	gone      []gone                  // likewise
 	room      [2]int64                // when room was made last, for sockets and for what has none
 	missed    uint64                  // what found no room
 	now       int64                   // the latest time that was told

@@ -165,7 +165,7 @@ func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
 		return
 	}
 	if out {
-		r.saw.sent += r.segments(n)
+		r.saw.sends(r.segments(n), now, e.lim.Calm)
 	}
 	if n > my.largest && n > my.probe {
 		my.probe, my.probeTo = n, end
@@ -284,13 +284,23 @@ func (e *Engine) window(r *record, my, its *stream, s *conn.Step, out bool) {
 		}
 	case its.zero != 0:
 		e.noteSegment(r, s, out)
-		if lasted := now - its.zero; lasted > its.closed.lasted && !its.unsure { // else it may have opened long ago
-			its.closed = closure{lasted, its.probes}
+		if lasted := now - its.zero; !its.unsure { // else it may have opened long ago
+			its.closed.add(lasted, its.probes, now, int64(e.lim.After))
 		}
 		its.zero, its.opened, its.unsure = 0, now, false
 		if r.told != nil {
 			e.wake(r, now)
 		}
+	}
+}
+
+// add is for one that has ended.
+func (c *closure) add(lasted int64, probes uint32, now, long int64) {
+	if lasted > c.lasted {
+		c.lasted, c.probes = lasted, probes
+	}
+	if lasted >= long {
+		c.at = now
 	}
 }
 
@@ -303,8 +313,9 @@ func (e *Engine) answered(r *record, its *stream, s *conn.Step, out bool) {
 	e.learnsAnswer(r)
 	if late := now - its.last; late >= int64(e.lim.Slow) && its.zero == 0 {
 		if r.slow++; late > r.waited.to-r.waited.from {
-			r.waited = wait{its.last, now, its.ackAt, its.aside}
+			r.waited = wait{its.last, now, its.ackAt, its.aside, now}
 		}
+		r.waited.last = now
 		e.noteRequest(r, its, !out)
 		e.noteSegment(r, s, out)
 		e.wake(r, now)

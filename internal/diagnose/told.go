@@ -9,6 +9,7 @@ type told struct {
 	counted  uint64 // those of which no more was said than how many have it
 	shown    bool   // something was said that no crowd counts
 	updates  int
+	episode  int      // how often all that was said was over
 	at       int64    // when something was said last
 	number   uint64   // the conversation's, then
 	formerly []uint64 // others under which something was said, and which are not told of yet
@@ -42,6 +43,7 @@ func (t *told) unite(b *told) *told {
 	t.final |= b.final
 	t.shown = t.shown || b.shown
 	t.updates += b.updates + 1 // both began at 0
+	t.episode = max(t.episode, b.episode)
 	t.at = max(t.at, b.at)
 	t.formerly = append(t.formerly, b.formerly...)
 	if b.number != 0 {
