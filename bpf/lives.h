@@ -253,7 +253,7 @@ int BPF_PROG(life_send_reset)
 	e = reserve(EV_SEND_RESET, EVENT_SEGMENT);
 	if (!e)
 		return 0;
-	e->cookie = have_cookie_helper ? BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : (__u64)sk;
+	e->cookie = have_cookie_helper ? LOAD(sk, __sk_common.skc_cookie.counter) : (__u64)sk;
 	submit(e);
 	return 0;
 }
