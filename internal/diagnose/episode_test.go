@@ -294,3 +294,30 @@ func TestCrowdCountsEpisodes(t *testing.T) {
 		t.Errorf("%+v, want %q", have, want)
 	}
 }
+
+// TestEpisodeOfBothEnds: what one end's trouble explains of the other end is over with
+// it, and is not said when the explanation is.
+func TestEpisodeOfBothEnds(t *testing.T) {
+	s := begin()
+	both := func(from, to *conntest.Socket, h conntest.Header) {
+		s.Sends(from, h)
+		s.Wait(300 * time.Millisecond) // more than what is looked at together
+		s.Gets(to, h)
+	}
+	shut := conntest.Header{Flags: conntest.A, Seq: s.ack, Ack: s.seq, Options: conntest.Stamp}
+	probe := conntest.Header{Flags: conntest.A, Seq: s.seq - 1, Ack: s.ack, Window: 502, Options: conntest.Stamp}
+	open := shut
+	open.Window = 508
+	for range 2 {
+		both(s.v, s.c, shut)
+		both(s.c, s.v, probe)
+		both(s.v, s.c, shut)
+		s.Wait(scaled(limits.After, 120))
+		both(s.v, s.c, open)
+		s.passes(2 * limits.Calm)
+	}
+	const rule = "own-zero-window"
+	if have := toldOfBoth(t, s); len(have) != 4 || slices.ContainsFunc(have, func(r string) bool { return r != rule }) {
+		t.Errorf("%v, want %s, twice, each with its last word", have, rule)
+	}
+}

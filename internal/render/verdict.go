@@ -53,8 +53,12 @@ func (w *Verdicts) Verdict(v *diagnose.Verdict) error {
 		if f.Standing {
 			b = append(b, ", goes on"...)
 		}
-		if again && i == 0 {
+		switch {
+		case i > 0:
+		case again:
 			b = append(b, ", update"...)
+		case v.Episode > 0:
+			b = append(b, ", again"...)
 		}
 		b = append(b, '\n')
 		b = appendParagraph(b, "    ", f.Text, width)

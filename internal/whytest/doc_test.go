@@ -28,7 +28,7 @@ client's host only. Of two rules that fit, the one that stands first here is the
 is not said. What was lost, or not watched, takes a verdict from *sure* to *probably* or *unknown*, and the line says so.
 A verdict that goes on comes again, as an update, when its last word is due or when there is another finding. A trouble that
 was gone for a minute is over (the rules of what comes and goes say so): its last word is said, with all that came meanwhile,
-and the next time it is told anew.
+and the next time it is told anew, as "again".
 A request is slow when its server is known to answer: the first request to a server that was never seen to answer anything
 cannot be told from a stream one way (logs, metrics), and hangs without a word. A long poll that waits longer than --slow is
 slow to it, too.
