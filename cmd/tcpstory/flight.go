@@ -66,7 +66,7 @@ func newFlight(e *env, o *options, link tcp.LinkType) (*flightRecorder, error) {
 	}
 	mem, err := unix.Mmap(-1, 0, int(o.pastBytes), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
-		return nil, fmt.Errorf("get %d bytes for --ring: %w", o.pastBytes, err)
+		return nil, errors.Join(fmt.Errorf("get %d bytes for --ring: %w", o.pastBytes, err), s.close())
 	}
 	f := &flightRecorder{
 		e: e, o: o, shelf: s, mem: mem, ring: flight.NewRing(mem), watch: flight.NewWatch(o.chosen), limit: flight.NewLimit(o.rate),
@@ -306,8 +306,8 @@ func (f *flightRecorder) close() error {
 	if n := f.ring.TooLong(); n > 0 {
 		f.e.say("%s longer than --ring, and not kept", plural(n, "event"))
 	}
-	if err := unix.Munmap(f.mem); err != nil {
-		return fmt.Errorf("give back --ring's memory: %w", err)
+	if err := errors.Join(f.shelf.close(), unix.Munmap(f.mem)); err != nil {
+		return fmt.Errorf("end the flight recorder: %w", err)
 	}
 	if len(f.fails) > 0 {
 		return errors.New("not every incident could be written")
