@@ -85,15 +85,3 @@ func (w *ruleWatch) verdict(v *diagnose.Verdict) error {
 	}
 	return nil
 }
-
-// find looks for an open socket by its cookie, for an incident that knows no more.
-func (f *flightRecorder) find(cookie uint64) (found *conn.Conn) {
-	if cookie != 0 {
-		f.table.Each(func(c *conn.Conn) {
-			if c.Cookie == cookie {
-				found = c
-			}
-		})
-	}
-	return found
-}

@@ -93,7 +93,7 @@ func (c *Chronicle) fill(s *conn.Step, p *past) {
 	l.Fill(&ev)
 	l.Cookie, l.Netns, l.Cgroup, l.Flow = from.Cookie, from.Netns, from.Cgroup, s.Flow
 	l.Task, l.Via = from.Task, from.Via
-	l.Older = from.Older || l.Older
+	l.Older = from.OlderThanTrace() || l.Older
 	l.Nobody, l.HasCounts = false, false
 	l.TX, l.RX, l.Idle, l.FirstByte = Unknown, Unknown, Unknown, Unknown
 	l.Retransmits, l.BytesRetrans, l.SegsIn, l.SegsOut = Unknown, Unknown, Unknown, Unknown

@@ -17,6 +17,7 @@ var columnFacts = [...]func(*Columns, *conn.Step){
 	tcp.KindDrop:         (*Columns).drop,
 	tcp.KindSocketError:  (*Columns).socketError,
 	tcp.KindOwner:        (*Columns).owner,
+	tcp.KindSocket:       (*Columns).existed,
 
 	tcp.KindConnectFailed: (*Columns).connectFailed,
 }
@@ -250,6 +251,25 @@ func (v *Columns) owner(s *conn.Step) {
 	v.c.in(styleDim)
 	v.c.text(viaWords[min(int(s.Event.Via), len(viaWords)-1)])
 	v.c.plain()
+}
+
+// existed is a socket that stood when what a file holds begins.
+func (v *Columns) existed(s *conn.Step) {
+	c := &v.c
+	c.in(styleDim)
+	c.text("existed in ")
+	c.text(v.stateName(stateOf(s.Event)))
+	if k := s.Conn; k != nil && k.Witnessed {
+		c.to(v.lay.wire)
+		c.text("opened ")
+		v.scratch = append(appendMillis(v.scratch[:0], time.Duration(s.Event.Time-k.Opened)), " ms before"...)
+		c.ascii(v.scratch)
+		if k.Opener.Known() {
+			c.text(" by ")
+			v.task(&k.Opener, v.c.room())
+		}
+	}
+	c.plain()
 }
 
 // segmentOf appends which segment a kernel event is about, and where it was
