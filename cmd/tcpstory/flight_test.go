@@ -88,6 +88,25 @@ func TestFlightStuck(t *testing.T) {
 	k.server.Close()
 }
 
+// TestFlightHalfOpen: a handshake that stays half open is stuck, and the file tells of it
+// as what it is, inferred.
+func TestFlightHalfOpen(t *testing.T) {
+	r := routes(newLab(t, lab.Options{}), 7353)[0]
+	ln := r.listen(t)
+	defer ln.Close()
+	p, dir := flies(t, r, "--ring", "4m", "--after", "0s", "--on", "stuck=300ms", "--netns", r.server.NetnsName(), "port", "7353")
+	if _, err := r.client.Break(lab.Rule{Hook: lab.Input, FromPort: 7353}); err != nil {
+		t.Fatal(err)
+	}
+	r.knock()
+	p.awaitsIn(p.err, regexp.MustCompile(`incident: stuck, 10\.77\.0\.2:7353 > 10\.77\.0\.1:\d+: `))
+	p.interrupt()
+	lines := readBack(t, onlyFile(t, dir, "stuck"))
+	if count(lines, `State LISTEN -> SYN_RECV.*\(inferred: SYN-ACK\)`) != 1 || count(lines, `Flags \[S\.\]`) == 0 {
+		t.Errorf("read back:\n%s", strings.Join(lines, "\n"))
+	}
+}
+
 // TestFlightForgotten: a connection whose beginning has left memory is not older than the
 // trace: its file says when, by whom and as which end it was opened, and since when it was in
 // its state.

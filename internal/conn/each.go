@@ -8,6 +8,16 @@ func (t *Table) Each(f func(*Conn)) {
 	}
 }
 
+// HalfOpen calls f for every half-open connection, in no particular order. f must not
+// keep the Conn.
+func (t *Table) HalfOpen(f func(*Conn)) {
+	for _, c := range t.dues.heap {
+		if c.isHalfOpen() {
+			f(c)
+		}
+	}
+}
+
 // Ends calls f for every end that is kept, those that have ended too. f must not keep
 // the Conn.
 func (t *Table) Ends(f func(*Conn)) {
