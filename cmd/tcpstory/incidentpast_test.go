@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"tcpstory/internal/conn"
 	"tcpstory/internal/conn/conntest"
 	"tcpstory/internal/flight"
+	"tcpstory/internal/life"
 	"tcpstory/internal/record"
 	"tcpstory/internal/render"
 	"tcpstory/internal/tcp"
@@ -29,11 +31,19 @@ type viewed struct {
 	ended      []int64  // when the end that each is about had ended; 0: it has not
 	peers      []uint64 // cookies of other ends,
 	peersEnded []bool   // and whether they have ended
+	lives      life.Chronicle
+	ends       []string // of lives
 	stood      []string // of sockets that existed
 	owners     map[string]tcp.Task
 }
 
 func (w *viewed) Write(s *conn.Step) error {
+	if err := w.lives.Take(s, func(l *life.Line) error {
+		w.ends = append(w.ends, fmt.Sprint(l.Time, l.Flow, l.Direction, l.Older, l.Duration, l.Connect, l.States))
+		return nil
+	}); err != nil {
+		return err
+	}
 	if s.Event.Kind == tcp.KindSocket {
 		w.stood = append(w.stood, string(render.AppendFact(nil, s)))
 		return nil
@@ -199,7 +209,7 @@ func surveyed(events []*tcp.Event) (whole []*tcp.Event) {
 func TestIncidentSaysWhatStood(t *testing.T) {
 	c, v := conntest.Hosts(40000)
 	events := conntest.Whole(c, v).Events
-	f, s, _ := unplugged(t, "--on", "signal")
+	f, s, live := unplugged(t, "--on", "signal")
 	for _, ev := range events {
 		if ev.Kind == tcp.KindState && ev.New == tcp.FinWait1 {
 			f.ring = flight.NewRing(f.mem)
@@ -213,7 +223,11 @@ func TestIncidentSaysWhatStood(t *testing.T) {
 		"Existed in ESTABLISHED from here on, client, opened 0.100 ms before by 1234 (nc), owner 1234 (nc)",
 		"Existed in ESTABLISHED from here on, server, opened 0.140 ms before",
 	}
-	if d := cmp.Diff(want, incidentOf(t, f).stood); d != "" {
+	back := incidentOf(t, f)
+	if d := cmp.Diff(want, back.stood); d != "" {
 		t.Errorf("want (-), the file says (+):\n%s", d)
+	}
+	if d := cmp.Diff(live.ends[:1], back.ends[:1]); d != "" || len(live.ends) != len(back.ends) || strings.Contains(back.ends[1], "true") { // of the server's handshake the file knows less
+		t.Errorf("lives, live (-) and the incident (+):\n%s\n%s", d, back.ends)
 	}
 }
