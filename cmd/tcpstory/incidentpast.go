@@ -219,7 +219,10 @@ func (in *incident) describe(p *past, all []bygone) {
 				s.known.Opener = tcp.Task{}
 			}
 			if c.Met >= p.begins || p.acts[keyOf(c.Cookie, c.Number)] && c.Task.PID != c.Opener.PID { // who had it then is not known
-				s.event.Task, s.event.Via = tcp.Task{}, tcp.ViaUnknown
+				s.event.Task = tcp.Task{}
+			}
+			if s.event.Via = c.Via; p.acts[keyOf(c.Cookie, c.Number)] || !s.event.Task.Known() { // how it is known now is not how it was then
+				s.event.Via = tcp.ViaUnknown
 			}
 		}
 		if s.half {

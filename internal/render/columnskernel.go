@@ -136,8 +136,14 @@ func (v *Columns) spent(d time.Duration) {
 	if tenth >= 0 {
 		w += 2
 	}
+	v.c.to(v.lay.wire - 1 - w)
+	v.duration(d)
+}
+
+// duration appends a duration in at most five columns.
+func (v *Columns) duration(d time.Duration) {
 	c := &v.c
-	c.to(v.lay.wire - 1 - w)
+	n, unit, tenth := shortDuration(d)
 	c.uint(n)
 	if tenth >= 0 {
 		c.text(".")
@@ -262,9 +268,9 @@ func (v *Columns) existed(s *conn.Step) {
 	if k := s.Conn; k != nil && k.Witnessed {
 		c.to(v.lay.wire)
 		c.text("opened ")
-		v.scratch = append(appendMillis(v.scratch[:0], time.Duration(s.Event.Time-k.Opened)), " ms before"...)
-		c.ascii(v.scratch)
-		if k.Opener.Known() {
+		v.duration(time.Duration(max(0, s.Event.Time-k.Opened)))
+		c.text(" before")
+		if k.Opener.Known() && v.lay.roomy { // else the heading has it
 			c.text(" by ")
 			v.task(&k.Opener, v.c.room())
 		}

@@ -115,7 +115,7 @@ func existedFact(dst []byte, s *conn.Step) []byte {
 	if !c.Witnessed {
 		return dst
 	}
-	dst = append(appendMillis(append(dst, ", opened "...), time.Duration(s.Event.Time-c.Opened)), " ms before"...)
+	dst = append(appendMillis(append(dst, ", opened "...), time.Duration(max(0, s.Event.Time-c.Opened))), " ms before"...)
 	if c.Opener.Known() {
 		dst = appendTask(append(dst, " by "...), &c.Opener)
 	}
