@@ -96,15 +96,3 @@ func (w *ruleWatch) toldAs(formerly []uint64, key ruleTold) bool {
 	}
 	return w.told[key]
 }
-
-// find looks for an open socket by its cookie, for an incident that knows no more.
-func (f *flightRecorder) find(cookie uint64) (found *conn.Conn) {
-	if cookie != 0 {
-		f.table.Each(func(c *conn.Conn) {
-			if c.Cookie == cookie {
-				found = c
-			}
-		})
-	}
-	return found
-}
