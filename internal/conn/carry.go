@@ -175,6 +175,7 @@ func (c *Conn) uncarry(k *tcp.Known, ev *tcp.Event) {
 	for _, m := range c.marks() {
 		*m.is = k.Marks.Has(m.mark)
 	}
+	c.Resumed = true
 }
 
 // findable puts c where events find it.

@@ -57,6 +57,7 @@ type Conn struct {
 	Via       tcp.Via    // how Task is known
 	Older     bool       // it existed before what this table was told of begins
 	Witnessed bool       // … but the trace has seen it begin: see OlderThanTrace
+	Resumed   bool       // another table has carried it over: of what was said before, this one was told nothing
 	Since     int64      // when State was entered, nanoseconds since 1970; 0 unknown
 	Opened    int64      // first event of this end
 	Closed    int64      // when the socket went to CLOSE; 0: it has not

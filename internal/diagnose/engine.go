@@ -251,7 +251,7 @@ func (e *Engine) identify(r *record, s *conn.Step) {
 // endOf is what is known of whose c is.
 func endOf(c *conn.Conn) End {
 	return End{
-		Number: c.Number, Cookie: c.Cookie, Netns: c.Netns, Role: c.Role, State: c.State, Older: c.Older, Flow: c.Flow,
+		Number: c.Number, Cookie: c.Cookie, Netns: c.Netns, Role: c.Role, State: c.State, Older: c.Older || c.Resumed, Witnessed: !c.OlderThanTrace(), Flow: c.Flow,
 		Task: c.Task, Namespace: c.Namespace, Home: c.Home, Cgroup: c.Cgroup,
 	}
 }

@@ -115,7 +115,8 @@ type End struct {
 	Netns     uint32
 	Role      conn.Role
 	State     tcp.State
-	Older     bool
+	Older     bool // it existed before what was told begins,
+	Witnessed bool // … but the trace has seen it begin
 	Flow      tcp.Flow
 	Task      tcp.Task
 	Namespace *tcp.Place
