@@ -139,6 +139,15 @@ func TestLifeJSON(t *testing.T) {
 	}
 }
 
+// TestLifeCookie: the kernel counts cookies that it takes in an interrupt down from 2^64.
+func TestLifeCookie(t *testing.T) {
+	l := web()
+	l.Cookie = 1<<64 - 156
+	if got := written(t, func(w *Writer) LifeSink { return NewLifeJSON(w) }, l); !strings.Contains(got[0], `"cookie":18446744073709551460,`) {
+		t.Errorf("%s", got[0])
+	}
+}
+
 // TestLifeCSV reads it back as others would; the two formats agree.
 func TestLifeCSV(t *testing.T) {
 	got := written(t, func(w *Writer) LifeSink { return NewLifeCSV(w) }, web(), nobodys())
