@@ -299,6 +299,16 @@ func TestNowWatchSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
+// TestLinesWithin: lines that are wider than the screen take several of its rows.
+func TestLinesWithin(t *testing.T) {
+	lines := []string{"\x1b[1m" + strings.Repeat("a", 10) + "\x1b[0m", "", strings.Repeat("→", 11), "b", "c"}
+	for rows, want := range []int{0, 1, 2, 2, 3, 4, 5, 5} {
+		if have := linesWithin(lines, 10, rows); have != want {
+			t.Errorf("in %d rows: %d lines, want %d", rows, have, want)
+		}
+	}
+}
+
 // TestNowWatchNamesAnew: what a namespace is called is asked for with each look, since
 // inodes are used again.
 func TestNowWatchNamesAnew(t *testing.T) {
