@@ -78,7 +78,7 @@ func (f *files) open() (*os.File, error) {
 	if f.fresh {
 		flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
 	}
-	if f.file, err = os.OpenFile(f.name, flags, 0o666); err != nil {
+	if f.file, err = os.OpenFile(f.name, flags, capture.FileMode); err != nil {
 		return nil, fmt.Errorf("create recording: %w", err)
 	}
 	return f.file, nil

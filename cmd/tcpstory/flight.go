@@ -66,7 +66,7 @@ func newFlight(e *env, o *options, link tcp.LinkType) (*flightRecorder, error) {
 	}
 	mem, err := unix.Mmap(-1, 0, int(o.pastBytes), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
-		return nil, fmt.Errorf("get %d bytes for --ring: %w", o.pastBytes, err)
+		return nil, errors.Join(fmt.Errorf("get %d bytes for --ring: %w", o.pastBytes, err), s.close())
 	}
 	f := &flightRecorder{
 		e: e, o: o, shelf: s, mem: mem, ring: flight.NewRing(mem), watch: flight.NewWatch(o.chosen), limit: flight.NewLimit(o.rate),
@@ -103,10 +103,12 @@ func (f *flightRecorder) write(s *conn.Step) error {
 }
 
 // derived keeps what an inferred transition depends on that is no event: that its time
-// had passed. What events alone tell is inferred from them once more.
+// had passed, and since when the end was in the state that it leaves. What events alone
+// tell is inferred from them once more.
 func (f *flightRecorder) derived(s *conn.Step) {
-	if wait := s.From.Patience(); wait > 0 {
-		f.put(&tcp.Event{Time: s.Event.Time + int64(wait)}, s)
+	if wait := s.From.Patience(); wait > 0 || s.Event.Old != tcp.Listen {
+		ev := s.Event
+		f.put(&tcp.Event{Time: ev.Time + int64(wait), Cookie: ev.Cookie, Netns: ev.Netns, Flow: ev.Flow, Old: ev.Old, New: ev.New}, s)
 	}
 }
 
@@ -114,10 +116,14 @@ func (f *flightRecorder) derived(s *conn.Step) {
 func (f *flightRecorder) put(ev *tcp.Event, s *conn.Step) {
 	e := &f.entry
 	*e = flight.Entry{Time: ev.Time, Cookie: s.Event.Cookie, Kind: ev.Kind, Old: ev.Old, New: ev.New, Row: record.Pack(e.Row[:0], ev)}
-	if s.Conn != nil {
-		e.Conn = s.Conn.Number
+	if c := s.Conn; c != nil {
+		e.Conn = c.Number
 		if e.Cookie == 0 {
-			e.Cookie = s.Conn.Cookie
+			e.Cookie = c.Cookie
+		}
+		e.Then = flight.Then{Role: c.Role, Older: c.OlderThanTrace(), Embryo: s.HalfOpen, From: s.From}
+		if s.InStateKnown {
+			e.Then.Since = s.Event.Time - int64(s.InState)
 		}
 	}
 	f.ring.Put(e)
@@ -127,7 +133,7 @@ func (f *flightRecorder) put(ev *tcp.Event, s *conn.Step) {
 	}
 	f.finish(ev.Time)
 	for _, i := range f.open {
-		if i.isAbout(e) {
+		if i.isAbout(e) && !e.Silent() {
 			f.note(i, i.take(ev))
 		}
 	}
@@ -306,8 +312,8 @@ func (f *flightRecorder) close() error {
 	if n := f.ring.TooLong(); n > 0 {
 		f.e.say("%s longer than --ring, and not kept", plural(n, "event"))
 	}
-	if err := unix.Munmap(f.mem); err != nil {
-		return fmt.Errorf("give back --ring's memory: %w", err)
+	if err := errors.Join(f.shelf.close(), unix.Munmap(f.mem)); err != nil {
+		return fmt.Errorf("end the flight recorder: %w", err)
 	}
 	if len(f.fails) > 0 {
 		return errors.New("not every incident could be written")

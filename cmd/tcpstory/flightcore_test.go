@@ -116,6 +116,7 @@ func TestShelfLeavesOthersAlone(t *testing.T) {
 	if ok, err := s.claim(495); !ok || err != nil {
 		t.Errorf("%v, %v", ok, err)
 	}
+	mustDo(t, s.close())
 	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 2 {
 		t.Errorf("left: %v", left)
 	}

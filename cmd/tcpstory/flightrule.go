@@ -8,7 +8,7 @@ import (
 )
 
 // ruleWatch makes incidents of why's verdicts: once for each rule that --on names and
-// each conversation.
+// each conversation, and each time that it is in trouble anew.
 type ruleWatch struct {
 	engine  *diagnose.Engine
 	chosen  *flight.Chosen
@@ -20,6 +20,7 @@ type ruleWatch struct {
 type ruleTold struct {
 	conversation, cookie uint64
 	rule                 string
+	episode              int
 }
 
 // mostRuleTold bounds what is remembered: beyond, all of it is forgotten.
@@ -67,11 +68,11 @@ func (w *ruleWatch) ends() error {
 // verdict is an incident by the first of its rules that is chosen.
 func (w *ruleWatch) verdict(v *diagnose.Verdict) error {
 	for _, f := range v.Findings {
-		key := ruleTold{v.End.Number, 0, f.Rule.Name}
+		key := ruleTold{v.End.Number, 0, f.Rule.Name, v.Episode}
 		if key.conversation == 0 {
 			key.cookie = v.End.Cookie
 		}
-		if !w.chosen.OnRule(f.Rule.Name) || w.told[key] {
+		if !w.chosen.OnRule(f.Rule.Name) || w.told[key] || w.toldAs(v.Formerly, key) {
 			continue
 		}
 		if len(w.told) >= mostRuleTold {
@@ -86,14 +87,12 @@ func (w *ruleWatch) verdict(v *diagnose.Verdict) error {
 	return nil
 }
 
-// find looks for an open socket by its cookie, for an incident that knows no more.
-func (f *flightRecorder) find(cookie uint64) (found *conn.Conn) {
-	if cookie != 0 {
-		f.table.Each(func(c *conn.Conn) {
-			if c.Cookie == cookie {
-				found = c
-			}
-		})
+// toldAs reports that the conversation had its incident under another number.
+func (w *ruleWatch) toldAs(formerly []uint64, key ruleTold) bool {
+	for _, number := range formerly {
+		if w.told[ruleTold{number, 0, key.rule, key.episode}] {
+			w.told[key] = true
+		}
 	}
-	return found
+	return w.told[key]
 }

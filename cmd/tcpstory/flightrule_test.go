@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"tcpstory/internal/diagnose"
+	"tcpstory/internal/flight"
 	"tcpstory/internal/lab"
 )
 
@@ -54,5 +56,29 @@ func TestFlightRule(t *testing.T) {
 				t.Errorf("files: %v", all)
 			}
 		})
+	}
+}
+
+// TestRuleOnce: a conversation has one incident for a rule, by whichever of its ends'
+// numbers it is told of.
+func TestRuleOnce(t *testing.T) {
+	chosen, err := flight.Choose([]string{"rule:loss"}, isRule)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	w := &ruleWatch{chosen: chosen, told: map[ruleTold]bool{}, happens: func(*flight.Incident) { n++ }}
+	for _, v := range []diagnose.Verdict{
+		{End: &diagnose.End{Number: 7}},
+		{End: &diagnose.End{Number: 6}, Formerly: []uint64{7}, Update: 1},
+		{End: &diagnose.End{Number: 6}, Update: 2},
+	} {
+		v.Findings = []diagnose.Finding{{Rule: diagnose.RuleOf("loss")}}
+		if err := w.verdict(&v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d incidents", n)
 	}
 }

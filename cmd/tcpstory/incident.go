@@ -18,6 +18,7 @@ type incident struct {
 	title   string // for people
 	verdict bool   // it is about one of why's
 	window  bool   // it is everything from some time on
+	at      int64
 	from    int64
 	until   int64
 	numbers map[uint64]bool // of the conversation
@@ -31,12 +32,12 @@ type incident struct {
 // begin opens an incident's file.
 func (f *flightRecorder) begin(i *flight.Incident) (*incident, error) {
 	in := &incident{
-		f: f, name: f.shelf.name(i), title: title(i), until: i.Time + int64(f.o.after),
+		f: f, name: f.shelf.name(i), title: title(i), at: i.Time, until: i.Time + int64(f.o.after),
 		numbers: map[uint64]bool{}, ends: map[uint64]bool{}, verdict: strings.HasPrefix(i.Why, flight.RulePrefix),
 	}
 	c := i.Conn
-	if c == nil {
-		c = f.find(i.Cookie)
+	if c == nil && i.Cookie != 0 {
+		c = f.table.Find(i.Cookie)
 	}
 	if i.Number == 0 || f.o.window {
 		in.window, in.from = true, i.Time-int64(f.o.before)
@@ -114,112 +115,4 @@ func (in *incident) claim() error {
 	}
 	in.claimed += step
 	return nil
-}
-
-// tellPast writes what memory has of the incident: first the sockets that were there
-// when that begins.
-func (in *incident) tellPast() error {
-	if in.window {
-		in.f.table.Each(func(c *conn.Conn) {
-			if !c.PassedOver() {
-				in.conns = append(in.conns, c)
-			}
-		})
-	}
-	if err := in.tellStanding(); err != nil {
-		return err
-	}
-	in.conns = nil
-	var ev tcp.Event
-	return in.f.ring.All(func(e *flight.Entry) error {
-		if !in.isAbout(e) {
-			return nil
-		}
-		if err := in.f.unpack.Unpack(&ev, e.Row); err != nil {
-			return err
-		}
-		ev.Decode()
-		return in.take(&ev)
-	})
-}
-
-// tellStanding writes the sockets that memory does not show beginning, as what
-// existed: in the state that their first transition leaves, or, without any, in
-// which they still are.
-func (in *incident) tellStanding() error {
-	met := map[uint64]bool{} // cookies whose first transition was met
-	var begins int64
-	var first []flight.Entry
-	err := in.f.ring.All(func(e *flight.Entry) error {
-		if !in.isAbout(e) || e.Common() {
-			return nil
-		}
-		if begins == 0 {
-			begins = e.Time
-		}
-		in.numbers[e.Conn] = in.numbers[e.Conn] || !in.window && e.Conn != 0
-		if e.Kind != tcp.KindState || e.Cookie == 0 || met[e.Cookie] {
-			return nil
-		}
-		if met[e.Cookie] = true; !e.Begins() {
-			first = append(first, *e)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	known := map[uint64]*conn.Conn{}
-	for _, c := range in.conns {
-		known[c.Cookie] = c
-		if !c.Socket || c.Cookie == 0 || met[c.Cookie] || c.Closed != 0 {
-			continue
-		}
-		if err := in.tellSocket(begins, &tcp.Event{Cookie: c.Cookie, Netns: c.Netns, Flow: c.Flow, New: c.State, Cgroup: c.Cgroup}, c); err != nil {
-			return err
-		}
-	}
-	for i := range first {
-		var ev tcp.Event
-		if err := in.f.unpack.Unpack(&ev, first[i].Row); err != nil {
-			return err
-		}
-		if err := in.tellSocket(begins, &tcp.Event{Cookie: ev.Cookie, Netns: ev.Netns, Flow: ev.Flow, New: ev.Old, Cgroup: ev.Cgroup}, known[ev.Cookie]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// tellSocket writes a socket as one that existed; c, if it is known, tells who had
-// opened it, and what its place is called. In one event, since an owner of its own
-// would be news.
-func (in *incident) tellSocket(at int64, same *tcp.Event, c *conn.Conn) error {
-	same.Kind, same.Time = tcp.KindSocket, at
-	var events []tcp.Event
-	if c != nil {
-		events = places(c)
-		if same.Task = c.Opener; c.Opener == c.Task {
-			same.Via = c.Via
-		}
-	}
-	events = append(events, *same)
-	for i := range events {
-		events[i].Time = at
-		if err := in.take(&events[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// places are what a connection's namespace and cgroup are called.
-func places(c *conn.Conn) (events []tcp.Event) {
-	if p := c.Namespace; p != nil && *p != (tcp.Place{}) {
-		events = append(events, tcp.Event{Kind: tcp.KindPlace, Netns: c.Netns, Place: p})
-	}
-	if p := c.Home; p != nil && *p != (tcp.Place{}) {
-		events = append(events, tcp.Event{Kind: tcp.KindPlace, Cgroup: c.Cgroup, Place: p})
-	}
-	return events
 }

@@ -49,8 +49,8 @@ func (r *recorder) describe(s *conn.Step) *record.Note {
 	if s.Conn != nil && s.Conn.Task.Known() {
 		n.Task = &s.Conn.Task
 	}
-	if s.Event.Kind == tcp.KindPacket || !s.Selected {
-		return n
+	if s.Event.Kind == tcp.KindPacket || !s.Selected || s.Event.Known != nil {
+		return n // what stood before has no row: its time would be the file's first
 	}
 	if s.Event.Kind == tcp.KindGap {
 		r.line = render.AppendKernel(r.line[:0], s)

@@ -18,11 +18,24 @@ import (
 
 // TestRecorderDoesNotAllocate: the whole way from an event to the file's buffer.
 func TestRecorderDoesNotAllocate(t *testing.T) {
+	round, events := recorderRound(t)
+	for range 100 {
+		round()
+	}
+	if n := testing.AllocsPerRun(100, round); n > 0 {
+		t.Errorf("%v allocations for %d events", n, events)
+	}
+}
+
+// recorderRound is two hosts' healthy connection, recorded to nowhere, in other moments
+// each time, and how many events that is.
+func recorderRound(t testing.TB) (round func(), n int) {
+	t.Helper()
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer null.Close()
+	t.Cleanup(func() { null.Close() })
 	table := conn.New(conn.Options{})
 	f := &files{path: "-", stdout: null}
 	file, err := f.first(0)
@@ -31,7 +44,7 @@ func TestRecorderDoesNotAllocate(t *testing.T) {
 	}
 	r := &recorder{w: record.NewWriter(file, record.About{}, record.RowsJournal), files: f, table: table}
 	events := conntest.Whole(conntest.Hosts(80)).Events
-	round := func() {
+	return func() {
 		for _, ev := range events {
 			ev.Time += int64(2 * conn.DefaultLinger) // for the table to forget the last round
 			if err := r.write(table.Apply(ev)); err != nil {
@@ -41,13 +54,18 @@ func TestRecorderDoesNotAllocate(t *testing.T) {
 		if err := r.flush(); err != nil {
 			t.Fatal(err)
 		}
-	}
-	for range 100 {
+	}, len(events)
+}
+
+// BenchmarkRecorder is what recording one event costs, its place in the table found
+// (BenchmarkTable) included.
+func BenchmarkRecorder(b *testing.B) {
+	round, events := recorderRound(b)
+	b.ReportAllocs()
+	for b.Loop() {
 		round()
 	}
-	if n := testing.AllocsPerRun(100, round); n > 0 {
-		t.Errorf("%v allocations for %d events", n, len(events))
-	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*events), "ns/event")
 }
 
 // pausing is a source of one event, after which nothing comes for a while.

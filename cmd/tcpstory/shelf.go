@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -21,6 +22,7 @@ type shelf struct {
 	files int    // their number
 	old   []shelved
 	total int64 // bytes of old, and what is claimed for files that are being written
+	lock  *lock // nobody else's while it is open
 }
 
 type shelved struct {
@@ -33,7 +35,8 @@ var shelfName = regexp.MustCompile(`^\d{8}-\d{6}\.\d{3}-[a-z0-9-]+\.pcapng$`)
 
 const shelfTime = "20060102-150405.000"
 
-// openShelf: path is a directory, or how the names begin.
+// openShelf: path is a directory, or how the names begin. It is one recorder's at a
+// time: of two, each would remove the other's files.
 func openShelf(path string, most int64, files int) (*shelf, error) {
 	if isDir(path) {
 		path = filepath.Join(path, "incident")
@@ -43,9 +46,13 @@ func openShelf(path string, most int64, files int) (*shelf, error) {
 	if dir == "" {
 		dir = "."
 	}
+	var err error
+	if s.lock, err = takeLock(lockName(dir, base)); err != nil {
+		return nil, busyShelf(err, s.begin)
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("look for earlier incidents: %w", err)
+		return nil, errors.Join(fmt.Errorf("look for earlier incidents: %w", err), s.close())
 	}
 	for _, e := range entries {
 		name := e.Name()
@@ -59,6 +66,9 @@ func openShelf(path string, most int64, files int) (*shelf, error) {
 	sort.Slice(s.old, func(i, j int) bool { return s.old[i].name < s.old[j].name }) // by time
 	return s, nil
 }
+
+// close leaves the shelf to others.
+func (s *shelf) close() error { return s.lock.release() }
 
 // isOurs: the file is ours to remove. In a directory that others may write to, theirs
 // neither go nor take room from ours.

@@ -28,6 +28,10 @@ const (
 	writeBuffer     = 64 << 10
 )
 
+// FileMode is that of a new file that holds traffic, less what the umask takes away:
+// it is its owner's alone, as dumpcap's is. What is there already keeps its mode.
+const FileMode = 0o600
+
 // Create creates a pcap file, or empties it, and writes its header; "-" is
 // standard output. snaplen bounds the bytes kept of a frame, cooked header
 // included; 0 keeps all. With LinkSLL2 frames of every kind can be written,
@@ -39,7 +43,7 @@ func Create(path string, link tcp.LinkType, snaplen int) (*Writer, error) {
 		w.snaplen = maxCaptured
 	}
 	if path != Stdio {
-		f, err := os.Create(path)
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, FileMode)
 		if err != nil {
 			return nil, fmt.Errorf("create capture file: %w", err)
 		}

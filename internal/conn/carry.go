@@ -56,6 +56,17 @@ func (t *Table) itself() *tcp.Event {
 	return &tcp.Event{Kind: tcp.KindKnown, Time: t.clock, Known: known, Timer: tcp.Timer{Tick: time.Duration(t.wheel.tick), Now: t.wheel.count}}
 }
 
+// Before is what the table knew before a time besides its connections, as an event for
+// another one that is told what happened since, and not all of what happened before.
+func (t *Table) Before(at int64) *tcp.Event {
+	ev := t.itself()
+	ev.Time, ev.Known.Number, ev.Known.Marks = at, 0, tcp.MarkMissed
+	if ev.Known.Since >= at {
+		ev.Known.Since = 0 // that gap is told
+	}
+	return ev
+}
+
 // carried numbers the ends that are told, in the order in which they are forgotten.
 func (t *Table) carried() map[*Conn]uint32 {
 	ids := make(map[*Conn]uint32, t.Len())
@@ -86,6 +97,9 @@ func (c *Conn) carry(k *tcp.Known, ev *tcp.Event, ids map[*Conn]uint32) {
 			k.Marks |= m.mark
 		}
 	}
+	if !c.OlderThanTrace() {
+		k.Marks &^= tcp.MarkOlder
+	}
 	if c.tuple.linked {
 		k.Marks |= tcp.MarkTuple
 	}
@@ -110,10 +124,15 @@ func (c *Conn) marks() [16]mark {
 	}
 }
 
-// restoring finds the ends that were told by their IDs, while they are told.
+// restoring finds the ends that were told by their IDs, while they are told: until the
+// first event of another kind.
 type restoring struct {
 	ends    map[uint32]*Conn
 	suitors map[uint32]*Conn // who waits for an end that is still to be told
+}
+
+func newRestoring() restoring {
+	return restoring{ends: map[uint32]*Conn{}, suitors: map[uint32]*Conn{}}
 }
 
 // restore takes in what another table has carried over.
@@ -127,7 +146,7 @@ func (t *Table) restore(ev *tcp.Event) {
 		if ev.Timer.Tick != 0 && t.wheel.tick == 0 {
 			t.wheel = wheel{tick: int64(ev.Timer.Tick), count: ev.Timer.Now, base: k.Due}
 		}
-		t.back = restoring{ends: map[uint32]*Conn{}, suitors: map[uint32]*Conn{}}
+		t.back = newRestoring()
 		return
 	case t.back.ends == nil || k.Marks.Has(tcp.MarkCookie) && t.byCookie[ev.Cookie] != nil:
 		return // files behind one another: it is known already

@@ -55,12 +55,14 @@ type Conn struct {
 	Socket    bool       // a kernel event vouched for the socket
 	State     tcp.State  // as of the last transition, inferred ones included; StateUnknown before the first
 	Via       tcp.Via    // how Task is known
-	Older     bool       // it existed before the trace began
+	Older     bool       // it existed before what this table was told of begins
+	Witnessed bool       // … but the trace has seen it begin: see OlderThanTrace
 	Since     int64      // when State was entered, nanoseconds since 1970; 0 unknown
 	Opened    int64      // first event of this end
 	Closed    int64      // when the socket went to CLOSE; 0: it has not
 	Task      tcp.Task   // its user: the last process that acted on the socket, or that holds it open
-	Opener    tcp.Task   // the first process known of it
+	Opener    tcp.Task   // the first process known of it,
+	Met       int64      // and since when that is known
 	Cgroup    uint64     // id of the cgroup that the socket was made in; 0 unknown
 	Namespace *tcp.Place // what Netns is called; nil or empty: no name known
 	Home      *tcp.Place // what Cgroup is called, and which container it is; nil or empty likewise
@@ -120,6 +122,11 @@ func (f *fin) ack(s *tcp.Segment) {
 // sends and receives follow the FINs of both directions.
 func (c *Conn) sends(s *tcp.Segment)    { c.out.send(s); c.in.ack(s) }
 func (c *Conn) receives(s *tcp.Segment) { c.in.send(s); c.out.ack(s) }
+
+// OlderThanTrace reports a socket that nobody has seen begin: it existed before the
+// trace did. What a flight recorder has seen begin is only older than the part of the
+// past that its file holds.
+func (c *Conn) OlderThanTrace() bool { return c.Older && !c.Witnessed }
 
 // gone reports whether the socket has ended: c is only kept for late packets.
 func (c *Conn) gone() bool { return c.Closed != 0 }

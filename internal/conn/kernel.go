@@ -30,6 +30,7 @@ func (t *Table) kernel(s *Step) {
 	case tcp.KindSocket:
 		t.existed(c, ev)
 		t.startsSmall(c, ev)
+		t.remembers(c, ev)
 	default:
 		if c.State == tcp.StateUnknown && c.Socket {
 			c.State = ev.New

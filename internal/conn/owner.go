@@ -16,7 +16,7 @@ func (t *Table) learnProcess(c *Conn, ev *tcp.Event) (news bool) {
 	}
 	switch ev.Kind {
 	case tcp.KindSocket:
-		news = t.opt.TellOlder
+		news = t.opt.TellOlder || ev.Known != nil && ev.Known.Marks.Has(tcp.MarkTold)
 	case tcp.KindOwner:
 		if ev.Via == tcp.ViaHeld && (c.gone() || c.Task.Known()) { // closed, or acted on, while it was looked for
 			return false
@@ -30,7 +30,7 @@ func (t *Table) learnProcess(c *Conn, ev *tcp.Event) (news bool) {
 	}
 	c.Task, c.Via = ev.Task, ev.Via
 	if !c.Opener.Known() {
-		c.Opener = ev.Task
+		c.Opener, c.Met = ev.Task, ev.Time
 	}
 	return news
 }

@@ -36,7 +36,7 @@ func (c *Conn) couldBe(p *Conn, fresh bool) bool {
 		return false
 	case fresh: // nobody can have heard of c yet; but both may open at once
 		return p.State == tcp.SynSent
-	case c.settled && p.Older && !p.iss.known: // c began in the trace, p before
+	case c.settled && p.OlderThanTrace() && !p.iss.known: // c began in the trace, p before
 		return false
 	}
 	return true

@@ -121,6 +121,9 @@ func (t *Table) Apply(ev *tcp.Event) *Step {
 	}
 	t.expire(ev.Time)
 	t.handsOn = false
+	if t.back.ends != nil && ev.Known == nil && ev.Kind != tcp.KindPlace {
+		t.back = restoring{} // what is told together was told; the ends go on to be used for others
+	}
 	s := &t.step
 	*s = Step{Event: ev}
 	switch ev.Kind {

@@ -116,7 +116,7 @@ func keepaliveDeath(x *exam) (f Finding, ok bool) {
 	f = Finding{Certainty: Sure, Place: x.lossPlace(), cites: of(Left, Arrived, DroppedOut, DroppedIn, ResetSent, Moved, Failed)}
 	f.Text = "keepalive probes were not answered, and the kernel gave up"
 	if n := x.r.out.probes; n > 0 {
-		f.Text = fmt.Sprintf("%s not answered, nothing was heard for %s, and the kernel gave up", plural(n, "keepalive probe"), seconds(time.Duration(x.r.closed-x.r.heard)))
+		f.Text = fmt.Sprintf("%s not answered, nothing was heard for %s, and the kernel gave up", plural(n, "keepalive probe"), seconds(time.Duration(x.r.closed-max(x.r.heard, x.e.gap))))
 	}
 	if said == nil {
 		f.Certainty = Probably
@@ -203,9 +203,9 @@ func rstLinger(x *exam) (f Finding, ok bool) {
 	case c.Reason == "":
 		f.Certainty = Probably
 		f.Text = fmt.Sprintf("this end's program ended it by a RST %s after the beginning: SO_LINGER 0, or unread data", x.span())
-		return f, !(x.r.wordless() && x.ordinary(true)) // what was acknowledged may be unread
+		return f, !(x.r.wordless() && x.ordinary(ours)) // what was acknowledged may be unread
 	default:
-		return f, !x.ordinary(true)
+		return f, !x.ordinary(ours)
 	}
 	return f, true
 }
@@ -235,7 +235,7 @@ func rstByPeer(x *exam) (f Finding, ok bool) {
 		f.Place, f.Certainty = OnTheWay, Probably
 		f.Text += fmt.Sprintf("; its hop limit (%d) is not that of the other end's packets (%d): something on the way sent it", r.rstHops, r.hops)
 	default:
-		return f, !x.ordinary(false)
+		return f, !x.ordinary(theirs)
 	}
 	return f, true
 }
@@ -244,6 +244,7 @@ func rstByPeer(x *exam) (f Finding, ok bool) {
 func (x *exam) pending() string {
 	r := x.r
 	switch {
+	case r.doubted():
 	case r.turn == ours && r.Role == conn.RoleClient:
 		return ", with a request under way"
 	case r.turn == theirs && r.Role == conn.RoleServer:

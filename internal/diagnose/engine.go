@@ -41,6 +41,7 @@ type Engine struct {
 	watched   agenda
 	found     []Finding               // by the present look; kept for its room
 	exam      exam                    // likewise
+	gone      []gone                  // likewise
 	room      [2]int64                // when room was made last, for sockets and for what has none
 	missed    uint64                  // what found no room
 	now       int64                   // the latest time that was told
@@ -111,6 +112,7 @@ func (e *Engine) step(s *conn.Step) {
 	if s.Event.Kind != tcp.KindPacket || r.Number != s.Conn.Number || r.Role != s.Conn.Role || r.saw.packets == 0 {
 		e.identify(r, s)
 	}
+	r.begins(ev)
 	if s.Event.Kind == tcp.KindPacket {
 		e.packet(r, s)
 	} else {
@@ -154,6 +156,7 @@ func (e *Engine) make(c *conn.Conn, key flowKey, over bool) *record {
 		e.free, r.next = r.next, nil
 	}
 	r.due, r.opened = never, c.Opened
+	r.gap, r.torn = e.gap, e.gap != 0
 	r.Cookie, r.Netns, r.Flow = c.Cookie, c.Netns, c.Flow
 	if c.Cookie != 0 {
 		e.byCookie[c.Cookie] = r
@@ -235,6 +238,9 @@ func (e *Engine) note(r *record, c Clue) {
 func (e *Engine) identify(r *record, s *conn.Step) {
 	c := s.Conn
 	cookie, state := r.Cookie, r.State
+	if r.peer != nil && c.Peer == nil && c.Number != r.Number && c.Number != 0 {
+		r.part()
+	}
 	r.End = endOf(c)
 	r.Cookie, r.State = cookie, state
 	if p := c.Peer; p != nil && (r.peer == nil || r.peer.Cookie != p.Cookie || r.peer.Flow != p.Flow) {
@@ -266,10 +272,20 @@ func (e *Engine) join(r *record, c *conn.Conn) {
 		p.peer.peer = nil
 	}
 	r.peer, p.peer = p, r
-	if r.told == nil {
-		r.told = p.told
-	}
+	r.told = r.told.unite(p.told)
 	p.told = r.told
+	if c.Number != 0 {
+		p.Number = c.Number
+	}
+}
+
+// part is for what was taken for the other end, and is another conversation's. What was
+// said of both is not said of this one.
+func (r *record) part() {
+	if r.peer.peer == r {
+		r.peer.peer = nil
+	}
+	r.peer, r.told = nil, nil
 }
 
 // wake has r looked at, at a time or before.

@@ -87,54 +87,6 @@ func TestAborts(t *testing.T) {
 	}
 }
 
-// aborts is SO_LINGER 0; aborted is that of the other end.
-func (s *scene) aborts() {
-	s.State(s.c, tcp.Established, tcp.Close, conntest.By(s.c.Task))
-	s.Kernel(s.c, tcp.KindSendReset, conntest.Reason("TCP_STATE"), conntest.Now(tcp.Close))
-	s.Sends(s.c, conntest.Header{Flags: conntest.RA, Seq: s.seq, Ack: s.ack})
-}
-
-func (s *scene) aborted() {
-	s.Gets(s.c, conntest.Header{Flags: conntest.RA, Seq: s.ack, Ack: s.seq})
-	s.Kernel(s.c, tcp.KindReceiveReset, conntest.Now(tcp.Established))
-	s.State(s.c, tcp.Established, tcp.Close, conntest.Errno(int32(unix.ECONNRESET)))
-}
-
-// confirmed is an answer's acknowledgement.
-func (s *scene) confirmed() {
-	s.Sends(s.c, conntest.Header{Flags: conntest.A, Seq: s.seq, Ack: s.ack, Window: s.win, Options: conntest.Stamp})
-}
-
-// TestOrdinaryResets: a RST that ends what was at an end is no trouble. With something
-// under way, too soon after an answer, or by who was connected to, it is.
-func TestOrdinaryResets(t *testing.T) {
-	long, short := scaled(limits.Rest, 120), scaled(limits.Rest, 80)
-	for name, c := range map[string]struct {
-		act  func(*scene)
-		want string
-	}{
-		"a health check":                     {func(s *scene) { s.aborts() }, ""},
-		"at rest":                            {func(s *scene) { s.answered(); s.confirmed(); s.Wait(long); s.aborts() }, ""},
-		"at rest, by the server":             {func(s *scene) { s.answered(); s.confirmed(); s.Wait(long); s.aborted() }, ""},
-		"by the server, at once":             {func(s *scene) { s.Wait(long); s.aborted() }, "rst-by-peer"},
-		"behind an answer":                   {func(s *scene) { s.answered(); s.confirmed(); s.Wait(short); s.aborts() }, "rst-linger"},
-		"behind an answer, by the server":    {func(s *scene) { s.answered(); s.confirmed(); s.Wait(short); s.aborted() }, "rst-by-peer"},
-		"an answer that is not acknowledged": {func(s *scene) { s.answered(); s.Wait(long); s.ack -= 50; s.aborts() }, "rst-linger"},
-		"a request under way":                {func(s *scene) { s.answered(); s.says(100); s.window(508); s.Wait(long); s.aborted() }, "rst-by-peer"},
-		"more was said than was seen":        {func(s *scene) { s.answered(); s.confirmed(); s.Wait(long); s.ack += 5000; s.aborted() }, "rst-by-peer"},
-	} {
-		s := begin()
-		c.act(s)
-		var want []string
-		if c.want != "" {
-			want = []string{c.want}
-		}
-		if have := told(t, s, limits); !slices.Equal(have, want) {
-			t.Errorf("%s: %v, want %v", name, have, want)
-		}
-	}
-}
-
 // TestFarAway: where the way takes long, so does each acknowledgement, and nobody
 // delays it.
 func TestFarAway(t *testing.T) {

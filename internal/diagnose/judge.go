@@ -5,16 +5,6 @@ import (
 	"slices"
 )
 
-// told is what has been said of a conversation; both its ends share it.
-type told struct {
-	rules   uint64 // those of which something was said
-	final   uint64 // those of which the last word was said
-	counted uint64 // those of which no more was said than how many have it
-	shown   bool   // something was said that no crowd counts
-	updates int
-	at      int64 // when something was said last
-}
-
 // Finding is one thing that is wrong with a connection.
 type Finding struct {
 	Rule      *Rule
@@ -23,7 +13,12 @@ type Finding struct {
 	Text      string // one line, in plain words, with the numbers that matter
 	Next      string // what to look at next
 	Numbers   []Number
-	Standing  bool // it goes on
+	Standing  bool  // it goes on
+	since     int64 // standing: since when, of what comes and goes
+	last      int64 // when it was so last, of what comes and goes
+	gone      bool  // and it was gone for long enough
+	fresh     bool  // it is news, though its last word was said
+	proven    bool  // by what was seen since something was lost last
 	of        *record
 	cites     sights
 }
@@ -46,10 +41,12 @@ type Verdict struct {
 	End      *End      // whose end the first finding is about
 	Findings []Finding // the root cause first
 	Evidence []Clue    // by time
-	Update   int       // 0: the first about this connection
+	Episode  int       // 0: the first of this connection; what was said in others is over
+	Update   int       // 0: the first of this episode
 	Since    int64     // an update: the time of the one before
 	Standing bool      // it goes on
 	Alike    bool      // a Crowd counts it
+	Formerly []uint64  // other numbers than End's under which something was said of the conversation, each named once
 	Fresh    bool      // all that was said of it before, if anything, is counted by crowds
 }
 
@@ -75,11 +72,23 @@ func (e *Engine) judge(r *record, now int64) {
 	if p := r.peer; p != nil {
 		e.examine(p, now)
 	}
+	live := e.live()
 	e.say(r, rootFirst(e.found, r.told), now)
+	e.endEpisodes(r, live, now)
 	if r.closed != 0 && now >= r.closed {
 		r.attests(&e.lim)
 		e.release(r)
 	}
+}
+
+// live are the rules of which something was found that is not over.
+func (e *Engine) live() (rules uint64) {
+	for i := range e.found {
+		if f := &e.found[i]; !f.gone {
+			rules |= f.bit()
+		}
+	}
+	return rules
 }
 
 // examine adds what is wrong with r to what was found.
@@ -89,6 +98,7 @@ func (e *Engine) examine(r *record, now int64) {
 	}
 	x := &e.exam
 	*x = exam{e: e, lim: &e.lim, r: r, now: now, over: r.closed != 0}
+	e.doubt(r)
 	for i := range Rules {
 		rule := &Rules[i]
 		f, ok := rule.find(x)
@@ -99,13 +109,16 @@ func (e *Engine) examine(r *record, now int64) {
 			continue
 		}
 		f.Rule, f.of = rule, r
+		if rule.course != nil {
+			x.follow(rule.course, &f)
+		}
 		if f.Place == PlaceUnknown {
 			f.Place = rule.Place
 		}
 		if f.Next == "" {
 			f.Next = rule.Next
 		}
-		if e.gap >= r.opened && e.gap != 0 {
+		if e.weakened(r) && !f.proven {
 			f.Certainty = f.Certainty.weaker()
 		}
 		e.found = append(e.found, f)
@@ -142,14 +155,18 @@ func (e *Engine) say(r *record, found []Finding, now int64) {
 		return
 	}
 	t := r.told
-	var rules, final uint64
+	var rules, final, again uint64
 	for i := range found {
-		rules |= found[i].bit()
-		if !found[i].Standing {
-			final |= found[i].bit()
+		f := &found[i]
+		rules |= f.bit()
+		if !f.Standing {
+			final |= f.bit()
+		}
+		if f.fresh = t != nil && f.news(t, now, &e.lim); f.fresh {
+			again |= f.bit()
 		}
 	}
-	if t != nil && rules&^t.rules == 0 && final&^t.final == 0 {
+	if t != nil && rules&^t.rules == 0 && final&^t.final == 0 && again == 0 {
 		return
 	}
 	if t == nil {
@@ -161,10 +178,10 @@ func (e *Engine) say(r *record, found []Finding, now int64) {
 	}
 	alike := e.alike(t, found, now)
 	t.rules |= rules
-	t.final |= final
+	t.final = t.final&^again | final
 	t.updates++
-	v := Verdict{Alike: alike, Fresh: !t.shown, Time: now, End: &found[0].of.End, Findings: found, Update: t.updates, Since: t.at, Standing: found[0].Standing}
-	v.Evidence = evidence(found)
+	v := Verdict{Episode: t.episode, Alike: alike, Fresh: !t.shown, Time: now, End: &found[0].of.End, Findings: found, Update: t.updates, Since: t.at, Standing: found[0].Standing}
+	v.Evidence, v.Formerly = evidence(found), t.under(v.End.Number)
 	t.at, t.shown = now, t.shown || !alike
 	e.err = e.tell(&v)
 }
@@ -197,7 +214,7 @@ func (e *Engine) alike(t *told, found []Finding, now int64) bool {
 
 // isNews reports something to say of f that no crowd has counted.
 func (t *told) isNews(f *Finding) bool {
-	return t.counted&f.bit() == 0 && (t.rules&f.bit() == 0 || !f.Standing && t.final&f.bit() == 0)
+	return t.counted&f.bit() == 0 && (f.fresh || t.rules&f.bit() == 0 || !f.Standing && t.final&f.bit() == 0)
 }
 
 func (f *Finding) bit() uint64 { return 1 << f.Rule.order }

@@ -34,6 +34,9 @@ func (e *Engine) kernel(r *record, s *conn.Step) {
 		if ev.Packet.Dir == tcp.DirIn {
 			c.Sight = DroppedIn
 		}
+		if r.open() && c.Sight == DroppedIn {
+			r.file.drop(of(c.Sight), ev.Time-int64(e.lim.Calm))
+		}
 	case tcp.KindSendReset:
 		c.Sight = ResetSent
 		e.resets(r, s)
@@ -81,6 +84,12 @@ func (e *Engine) resent(r *record, ev *tcp.Event) {
 	case ev.Packet.PayloadLen == 0:
 		return // a FIN: those that wait for it are judged by their state
 	}
+	switch pause := ev.Time - w.lossTo; {
+	case w.spell == 0:
+		w.sentFrom = w.sentBefore
+	case pause >= int64(e.lim.Calm) && ev.Count <= 1:
+		r.losesAnew() // no acknowledgement was seen that ended the episode
+	}
 	switch ev.Again {
 	case tcp.RetransmitFast:
 		w.fast++
@@ -107,6 +116,15 @@ func (e *Engine) resent(r *record, ev *tcp.Event) {
 	w.lossTo = ev.Time
 	if w.row >= e.lim.Timeouts || w.fast >= e.lim.Fast {
 		e.wake(r, ev.Time+int64(settle))
+	}
+}
+
+// losesAnew begins an episode: what was sent in the last minute or two is what it is
+// held against, not all that went well before.
+func (r *record) losesAnew() {
+	r.saw.losses = losses{sentFrom: r.saw.sentBefore}
+	if t := r.told; t != nil {
+		t.end(t.rules & losing.rules)
 	}
 }
 

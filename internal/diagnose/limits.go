@@ -24,6 +24,7 @@ type Limits struct {
 	Syns         uint32        // SYNs that nobody answers, before the time is over
 
 	Probes uint32        // tail loss probes that were needed, in a spell
+	Calm   time.Duration // a trouble that was gone for so long is told of anew
 	Rest   time.Duration // a connection on which all was answered may be reset when it was silent for so long
 
 	Alike    [degrees]uint32 // verdicts that are told one by one, by how much they are alike; more are counted
@@ -36,7 +37,7 @@ var DefaultLimits = Limits{
 	Timeouts: 2, Fast: 4, LossShare: 10,
 	Stalls: 3, StallMin: 20 * time.Millisecond, StallMax: 500 * time.Millisecond,
 	PortShare: 60, Large: 1000, HoleTimeouts: 2, Syns: 2,
-	Probes: 3, Rest: time.Second,
+	Probes: 3, Calm: time.Minute, Rest: time.Second,
 	Alike: [degrees]uint32{SameServer: 3, SameHost: 6, SameProcess: 12}, AlikeFor: 10 * time.Second,
 }
 

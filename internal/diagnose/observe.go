@@ -33,6 +33,7 @@ func (e *Engine) packet(r *record, s *conn.Step) {
 func (e *Engine) segment(r *record, s *conn.Step, out bool) {
 	p := &s.Event.Packet
 	r.saw.packets++
+	e.doubt(r)
 	if !out {
 		r.arrives(p, s.Event.Time)
 	}
@@ -48,6 +49,7 @@ func (e *Engine) segment(r *record, s *conn.Step, out bool) {
 	if !out {
 		my, its = its, my
 	}
+	e.proves(r, my, its, p, s.Event.Time)
 	if p.Flags.Has(tcp.RST) {
 		my.cuts(its, p, s.Event.Time)
 		return
@@ -156,14 +158,14 @@ func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
 	}
 	if out && !my.outstanding() {
 		if before := max(my.last, its.last, my.ackAt, its.ackAt); before > 0 {
-			r.pause = now - before
+			r.pause = now - max(before, e.gap)
 		}
 	}
 	if my.next, my.last = end, now; n == 0 {
 		return
 	}
 	if out {
-		r.saw.sent += r.segments(n)
+		r.saw.sends(r.segments(n), now, e.lim.Calm)
 	}
 	if n > my.largest && n > my.probe {
 		my.probe, my.probeTo = n, end
@@ -174,11 +176,14 @@ func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
 		heard = max(heard, its.ackAt)
 	}
 	aside := n <= e.lim.Aside && its.last > 0 && now-heard < int64(atOnce)
-	if speaker := turnOf(out); r.turn != speaker {
+	if speaker := turnOf(out); r.turn != speaker || my.doubt {
 		r.turn, my.asked, my.aside = speaker, now, aside
 		my.askSeq, my.askLen, my.askAck, my.askWin = p.Seq, n, p.Ack, p.Window
-		e.answered(r, its, s, out)
+		if !r.doubted() {
+			e.answered(r, its, s, out)
+		}
 	}
+	my.doubt = false
 	my.aside = my.aside && aside
 	if clientSpeaks(r, out) && (r.replies > 0 || e.answering[r.server()]) {
 		e.wake(r, now+int64(e.lim.Slow))
@@ -221,7 +226,7 @@ func (e *Engine) acknowledges(r *record, its *stream, s *conn.Step, out bool) {
 	if moved > 0 {
 		its.acked, its.ackAt = p.Ack, now
 		if int32(p.Ack-its.next) > 0 { // it spoke, and was not seen
-			its.next, its.last = p.Ack, now
+			its.next, its.last, its.doubt = p.Ack, now, false
 			r.turn = turnOf(!out)
 		}
 		if p.PayloadLen == 0 && clientSpeaks(r, !out) && !its.outstanding() {
@@ -273,15 +278,29 @@ func (e *Engine) window(r *record, my, its *stream, s *conn.Step, out bool) {
 		e.wake(r, now+int64(e.lim.After))
 	case p.Window == 0:
 		e.noteSegment(r, s, out)
+		if its.unsure {
+			its.confirms(now)
+			e.wake(r, now)
+		}
 	case its.zero != 0:
 		e.noteSegment(r, s, out)
-		if lasted := now - its.zero; lasted > its.closed.lasted {
-			its.closed = closure{lasted, its.probes}
+		if lasted := now - its.zero; !its.unsure { // else it may have opened long ago
+			its.closed.add(lasted, its.probes, now, int64(e.lim.After))
 		}
-		its.zero, its.opened = 0, now
+		its.zero, its.opened, its.unsure = 0, now, false
 		if r.told != nil {
 			e.wake(r, now)
 		}
+	}
+}
+
+// add is for one that has ended.
+func (c *closure) add(lasted int64, probes uint32, now, long int64) {
+	if lasted > c.lasted {
+		c.lasted, c.probes = lasted, probes
+	}
+	if lasted >= long {
+		c.at = now
 	}
 }
 
@@ -294,8 +313,9 @@ func (e *Engine) answered(r *record, its *stream, s *conn.Step, out bool) {
 	e.learnsAnswer(r)
 	if late := now - its.last; late >= int64(e.lim.Slow) && its.zero == 0 {
 		if r.slow++; late > r.waited.to-r.waited.from {
-			r.waited = wait{its.last, now, its.ackAt, its.aside}
+			r.waited = wait{its.last, now, its.ackAt, its.aside, now}
 		}
+		r.waited.last = now
 		e.noteRequest(r, its, !out)
 		e.noteSegment(r, s, out)
 		e.wake(r, now)

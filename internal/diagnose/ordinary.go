@@ -24,50 +24,78 @@ func (my *stream) cuts(its *stream, p *tcp.Packet, now int64) {
 
 // ordinary reports a RST that ends what was at an end: of a connection on which
 // nothing was said, by who opened it; or on which every request was answered, all of
-// it acknowledged, and nothing said for a while. Where what arrives is not seen at one
-// end (addresses that are local by a route only), the other's view holds.
-func (x *exam) ordinary(ours bool) bool {
+// it acknowledged, no window closed, and nothing said or acknowledged for a while: by
+// either end. That the answer was whole nobody can see, where a program stops in the
+// middle of it and resets later; a pool that drops what is idle, and a server whose
+// idle time-out is a RST, look the same, and are very many more. Where what arrives is
+// not seen at one end (addresses that are local by a route only), the other's view holds.
+func (x *exam) ordinary(sender turn) bool {
 	r := x.r
 	if r.heard == 0 {
-		return r.well || r.peer != nil && r.peer.ended(!ours, r.closed, x.lim)
+		return r.well == sender || r.peer != nil && r.peer.ended(sender.other(), r.closed, x.lim)
 	}
-	return r.ended(ours, r.closed, x.lim)
+	return r.ended(sender, r.closed, x.lim)
 }
 
-// ended reports that a RST at a time, ours or the other end's, took nothing away.
-func (r *record) ended(ours bool, at int64, l *Limits) bool {
-	if r.Older || !r.in.known || !r.out.known {
+// ended reports that a RST at a time took nothing away. sender: whose it was; nobody:
+// it is not known, and then it may have.
+func (r *record) ended(sender turn, at int64, l *Limits) bool {
+	if r.Older || !r.in.known || !r.out.known || sender == nobody {
 		return false
 	}
 	if r.wordless() {
-		return ours == (r.Role == conn.RoleClient)
+		return (sender == ours) == (r.Role == conn.RoleClient)
 	}
-	return r.atRest() && time.Duration(at-max(r.in.last, r.out.last)) >= l.Rest
+	return r.atRest() && time.Duration(at-r.moved()) >= l.Rest
 }
 
 // attests: an end that is forgotten first leaves its view to the other.
 func (r *record) attests(l *Limits) {
-	if p := r.peer; p != nil && p.heard == 0 {
-		p.well = r.ended(r.Role == conn.RoleClient, r.closed, l)
+	if p, sender := r.peer, r.resetBy(); p != nil && p.heard == 0 && r.ended(sender, r.closed, l) {
+		p.well = sender.other()
 	}
 }
+
+// resetBy is who has sent the RST that ended the connection, as the kernel has it at
+// this end, else as the wire; nobody: it is not known.
+func (r *record) resetBy() turn {
+	w := &r.saw
+	switch {
+	case w.reset == weAborted:
+		return ours
+	case w.reset == theyAborted:
+		return theirs
+	case w.reset != noReset: // it answered a segment that met no socket
+		return nobody
+	case w.rstOut > 0 && w.rstIn == 0:
+		return ours
+	case w.rstIn > 0 && w.rstOut == 0:
+		return theirs
+	}
+	return nobody
+}
+
+// moved is when anything was said last that was new, or acknowledged.
+func (r *record) moved() int64 { return max(r.in.last, r.out.last, r.in.ackAt, r.out.ackAt) }
 
 // wordless: neither end has said anything.
 func (r *record) wordless() bool { return r.in.next == r.in.first && r.out.next == r.out.first }
 
-// atRest: the client asked, the server spoke last, and all that was said was acknowledged.
+// atRest: the client asked, the server spoke last, all that was said was acknowledged,
+// and nobody waits for a window to open.
 func (r *record) atRest() bool {
 	answer := theirs
 	if r.Role == conn.RoleServer {
 		answer = ours
 	}
-	return r.turn == answer && r.in.next != r.in.first && r.out.next != r.out.first && !r.in.outstanding() && !r.out.outstanding()
+	return r.turn == answer && !r.doubted() && r.in.next != r.in.first && r.out.next != r.out.first && !r.in.outstanding() && !r.out.outstanding() &&
+		r.in.zero == 0 && r.out.zero == 0
 }
 
 // restLimits are the numbers of a RST that is no trouble.
 func restLimits(l *Limits) []Limit {
 	return []Limit{
 		{"none of one that ends", "nothing: neither end has said a byte, and who opened the connection resets it (a health check)"},
-		lasting("nor of one that follows an answered and acknowledged request by at least", l.Rest),
+		lasting("nor of one that follows an answered and acknowledged request, no window closed, by at least", l.Rest),
 	}
 }

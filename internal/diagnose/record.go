@@ -25,6 +25,9 @@ type stream struct {
 	aside   bool   // what it said since then may ask for no answer: it is small, and followed an answer at once
 	last    int64  // when it sent something new
 	ackAt   int64  // when the other end last acknowledged something new
+	doubt   bool   // some of it may have been lost by us, and not by the network
+	unsure  bool   // its window was closed before that, and was not seen since,
+	stood   uint32 // and what was acknowledged then
 	zero    int64  // since when its receiver has let it send nothing; 0 not so
 	opened  int64  // when that ended last
 	probes  uint32 // empty segments that ask for an answer: probes of a closed window since then, and keepalives
@@ -35,6 +38,7 @@ type stream struct {
 type closure struct {
 	lasted int64
 	probes uint32
+	at     int64 // when one that lasted long enough has ended last
 }
 
 // outstanding: something was sent that is not acknowledged.
@@ -49,6 +53,17 @@ const (
 	theirs
 )
 
+// other is the other direction; of nobody, nobody.
+func (t turn) other() turn {
+	switch t {
+	case ours:
+		return theirs
+	case theirs:
+		return ours
+	}
+	return nobody
+}
+
 // record is what is kept of one end of a connection.
 type record struct {
 	End
@@ -59,6 +74,8 @@ type record struct {
 	saw     seen
 	born    bool // it is, or was, a socket: no request socket, and no more than packets
 	opened  int64
+	gap     int64     // when something was lost last, as far as it is taken in here
+	torn    bool      // its beginning was not seen, and something had been lost before
 	since   int64     // when the state was entered
 	closed  int64     // when it went to CLOSE; 0 not yet
 	errno   int32     // sk_err at the end
@@ -72,7 +89,7 @@ type record struct {
 	rtt      time.Duration // that the handshake took, at the client; 0 unknown
 	pause    int64         // how long nothing was said before what was sent last
 	heard    int64         // when something arrived last
-	well     bool          // the other end has seen that a RST took nothing away
+	well     turn          // whose RST it was that took nothing away, as the other end has seen
 	hops     uint8         // hop limit of what arrives; 0 unknown
 	rstHops  uint8         // of the RST that arrived
 	asked    int64         // when a SYN, or an ACK while half open, arrived last
@@ -115,28 +132,49 @@ type seen struct {
 	rstOut, rstIn       uint32
 	ackIn               uint32 // while half open: the third ACK
 	synAckAgain         uint32
-	fast, tlp, syn      uint32 // retransmissions by kind
-	probing             bool   // the last was a tail loss probe
-	probed              uint32 // such probes that were acknowledged
-	rto, repair         uint32
-	row                 uint32 // time-outs in a row now
-	worst               uint32 // most of them in a row
-	rowFrom             int64  // when that row began
-	lossFrom            int64  // the first loss of the present spell
-	lossTo              int64
-	spell               uint32 // losses in it
-	worstSpell          uint32
-	sent                uint32 // data segments sent
-	deadLen             uint32 // payload of the segment that timed out last
-	deadSeq             uint32
-	deadAcks            uint32 // duplicate ACKs for what lies in front of it, while it timed out
-	needless            uint32 // probes and repetitions of which the receiver says that it had the data
-	reset               resetKind
-	resetState          tcp.State
-	refused             tcp.Flags // of the segment that a RST answered
-	refusedLen          uint32
-	bareSynAck          uint32 // SYN-ACKs without a request socket: SYN cookies
-	firstSyn            int64
+	syn                 uint32 // SYNs that were sent again
+	losses
+	sent       uint32 // data segments sent,
+	sentTo     uint32 // of them, those up to the mark,
+	sentBefore uint32 // and up to the one before it
+	mark       int64  // when the last mark was made: one in Limits.Calm
+	reset      resetKind
+	resetState tcp.State
+	refused    tcp.Flags // of the segment that a RST answered
+	refusedLen uint32
+	bareSynAck uint32 // SYN-ACKs without a request socket: SYN cookies
+	firstSyn   int64
+}
+
+// losses are what was sent again in the present episode.
+type losses struct {
+	fast, tlp   uint32 // retransmissions by kind
+	probing     bool   // the last was a tail loss probe
+	probed      uint32 // such probes that were acknowledged
+	rto, repair uint32
+	row         uint32 // time-outs in a row now
+	worst       uint32 // most of them in a row
+	rowFrom     int64  // when that row began
+	lossFrom    int64  // the first loss of the present spell
+	lossTo      int64
+	spell       uint32 // losses in it
+	worstSpell  uint32
+	sentFrom    uint32 // data segments sent before it counts
+	deadLen     uint32 // payload of the segment that timed out last
+	deadSeq     uint32
+	deadAcks    uint32 // duplicate ACKs for what lies in front of it, while it timed out
+	needless    uint32 // probes and repetitions of which the receiver says that it had the data
+}
+
+// sends counts data segments.
+func (w *seen) sends(n uint32, now int64, calm time.Duration) {
+	switch pause := time.Duration(now - w.mark); {
+	case pause >= 2*calm: // it was quiet
+		w.sentBefore, w.sentTo, w.mark = w.sent, w.sent, now
+	case pause >= calm:
+		w.sentBefore, w.sentTo, w.mark = w.sentTo, w.sent, now
+	}
+	w.sent += n
 }
 
 // resetKind says who ended it by a RST.
@@ -153,13 +191,15 @@ const (
 type wait struct {
 	from, to int64
 	acked    int64
-	aside    bool // it may not have been a request
+	aside    bool  // it may not have been a request
+	last     int64 // when one was answered late last
 }
 
 // stalls are small segments that wait for the acknowledgement of the one before.
 type stalls struct {
 	count uint32
 	sum   int64
+	last  int64 // when one waited so last
 	sent  int64 // when a small segment left, and nothing since; 0: none has
 	ackAt int64 // when it was acknowledged, by an empty segment
 }

@@ -12,7 +12,8 @@ type Rule struct {
 	Limits func(*Limits) []Limit
 
 	find   func(*exam) (Finding, bool)
-	covers uint64 // rules that it explains
+	course *course // of what comes and goes
+	covers uint64  // rules that it explains
 	order  int
 }
 
@@ -56,6 +57,7 @@ func init() {
 	}
 	for i := range Rules {
 		Rules[i].order = i
+		Rules[i].comesAndGoes()
 	}
 	for name, covered := range covering {
 		r := RuleOf(name)
@@ -63,6 +65,17 @@ func init() {
 			r.covers |= 1 << RuleOf(c).order
 		}
 	}
+}
+
+// comesAndGoes publishes when a rule speaks anew.
+func (r *Rule) comesAndGoes() {
+	if r.course == nil {
+		return
+	}
+	comeAndGo |= 1 << r.order
+	r.course.rules |= 1 << r.order
+	own := r.Limits
+	r.Limits = func(l *Limits) []Limit { return append(own(l), lasting("told anew when it was gone for", l.Calm)) }
 }
 
 // RuleOf returns the rule of that name; nil: there is none.

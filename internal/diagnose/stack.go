@@ -269,8 +269,12 @@ func (e *Engine) stall(r *record, step *conn.Step, out bool) {
 	}
 	if s.sent != 0 && s.ackAt > s.sent && now-s.ackAt < int64(atOnce) {
 		if wait := s.ackAt - s.sent; wait >= e.leastStall(r, out) && wait <= int64(e.lim.StallMax) {
+			if now-s.last >= int64(e.lim.Calm) {
+				s.count, s.sum = 0, 0
+			}
 			s.count++
 			s.sum += wait
+			s.last = now
 			e.noteSegment(r, step, out)
 			if s.count == e.lim.Stalls {
 				e.wake(r, now)

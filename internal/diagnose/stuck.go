@@ -11,7 +11,7 @@ import (
 // stuck are the rules about connections that are slow, or stand.
 var stuck = []Rule{
 	{
-		Name: "slow-application", Family: Stuck, Place: Application, find: slowApplication,
+		Name: "slow-application", Family: Stuck, Place: Application, find: slowApplication, course: slowness,
 		Says: "the request was acknowledged by the server's kernel, and the server's program answered late, or has not yet",
 		Next: "what the server's process waits for: its log, strace -p, its database; ss -tnp shows what lies unread",
 		Limits: func(l *Limits) []Limit {
@@ -20,17 +20,17 @@ var stuck = []Rule{
 		},
 	},
 	{
-		Name: "own-zero-window", Family: Stuck, Place: Application, find: ownZeroWindow, Limits: afterLimit("window closed for"),
+		Name: "own-zero-window", Family: Stuck, Place: Application, find: ownZeroWindow, course: ownClosures, Limits: afterLimit("window closed for"),
 		Says: "this end's program does not read: its buffer is full, and its kernel lets the other end send nothing",
 		Next: "what the process does instead of reading: strace -p, a thread dump; ss -tnm shows the buffer",
 	},
 	{
-		Name: "peer-zero-window", Family: Stuck, Place: Application, find: peerZeroWindow, Limits: afterLimit("window closed, and probed, for"),
+		Name: "peer-zero-window", Family: Stuck, Place: Application, find: peerZeroWindow, course: peerClosures, Limits: afterLimit("window closed, and probed, for"),
 		Says: "the other end's program does not read: its kernel lets this end send nothing",
 		Next: "the process at the other end",
 	},
 	{
-		Name: "nagle-delayed-ack", Family: Stuck, Place: Application, find: nagle,
+		Name: "nagle-delayed-ack", Family: Stuck, Place: Application, find: nagle, course: stalling,
 		Says: "small writes wait for the acknowledgement of the one before (Nagle), which the receiver delays",
 		Next: "write each request by one system call, or set TCP_NODELAY in the client",
 		Limits: func(l *Limits) []Limit {
@@ -39,7 +39,7 @@ var stuck = []Rule{
 		},
 	},
 	{
-		Name: "mtu-black-hole", Family: Stuck, Place: OnTheWay, find: blackHole,
+		Name: "mtu-black-hole", Family: Stuck, Place: OnTheWay, find: blackHole, course: losing,
 		Says: "large segments die on the way without a word, small ones pass",
 		Next: "ip link on the way (tunnels, VPN): MTU; is ICMP fragmentation-needed filtered? net.ipv4.tcp_mtu_probing=1, or clamp the MSS",
 		Limits: func(l *Limits) []Limit {
@@ -47,7 +47,7 @@ var stuck = []Rule{
 		},
 	},
 	{
-		Name: "loss", Family: Stuck, Place: OnTheWay, find: loss,
+		Name: "loss", Family: Stuck, Place: OnTheWay, find: loss, course: losing,
 		Says: "segments are lost on the way and sent again at once (fast retransmission)",
 		Next: "the path: mtr --tcp, ethtool -S (drops, CRC errors) along it; a shaper that is too small",
 		Limits: func(l *Limits) []Limit {
@@ -55,7 +55,7 @@ var stuck = []Rule{
 		},
 	},
 	{
-		Name: "loss-timeouts", Family: Stuck, Place: OnTheWay, find: lossTimeouts,
+		Name: "loss-timeouts", Family: Stuck, Place: OnTheWay, find: lossTimeouts, course: losing,
 		Says: "a segment was lost again and again: each time-out takes twice as long as the one before",
 		Next: "the path: does it pass anything at all (mtr --tcp)? the same trace at the other end",
 		Limits: func(l *Limits) []Limit {
@@ -63,7 +63,7 @@ var stuck = []Rule{
 		},
 	},
 	{
-		Name: "tail-loss", Family: Stuck, Place: OnTheWay, find: tailLoss,
+		Name: "tail-loss", Family: Stuck, Place: OnTheWay, find: tailLoss, course: losing,
 		Says: "the last segment of what was said was lost: no later one could tell, so a probe had to",
 		Next: "the path, as for loss",
 		Limits: func(l *Limits) []Limit {
@@ -72,7 +72,7 @@ var stuck = []Rule{
 		},
 	},
 	{
-		Name: "dropped-locally", Family: Stuck, Place: AfterWire, find: droppedLocally,
+		Name: "dropped-locally", Family: Stuck, Place: AfterWire, find: droppedLocally, course: dropping,
 		Says: "segments of an open connection arrived at this host's device, and this host threw them away",
 		Next: "nft list ruleset (hook prerouting, input); the kernel's reason says which",
 		Limits: func(l *Limits) []Limit {
@@ -92,11 +92,11 @@ func slowApplication(x *exam) (f Finding, ok bool) {
 		its, ask, mine = "this end's", &r.in, theirs
 	}
 	f.Certainty, f.cites = Sure, of(Left, Arrived)
-	waits := r.turn == mine && !ask.outstanding() && ask.zero == 0 && !ask.aside && !x.over && r.asks()
+	waits := r.turn == mine && !r.doubted() && !ask.outstanding() && ask.zero == 0 && !ask.aside && !x.over && r.asks()
 	from := max(ask.last, ask.opened) // behind a closed window it was not read
 	if waits && x.now-from >= int64(x.lim.Slow) && x.answers() {
 		x.e.noteRequest(r, ask, mine == ours)
-		f.Standing, f.Certainty = true, Probably
+		f.Standing, f.Certainty, f.proven, f.since = true, Probably, true, from
 		f.Text = fmt.Sprintf("a request was acknowledged%s, and %s program has not answered for %s", x.ackTime(ask.last, ask.ackAt), its, seconds(time.Duration(x.now-from)))
 		return f.number("answers", r.slow+1), true
 	}
@@ -125,6 +125,9 @@ func (x *exam) ackTime(from, acked int64) string {
 	return " after " + seconds(time.Duration(acked-from))
 }
 
+// open: neither end has closed the connection.
+func (r *record) open() bool { return r.State == tcp.Established }
+
 // asks: the connection is in a state in which an answer can come.
 func (r *record) asks() bool {
 	switch r.State {
@@ -150,8 +153,8 @@ func peerZeroWindow(x *exam) (Finding, bool) {
 // waits to be sent, and a closed window harms nobody.
 func zeroWindow(x *exam, s *stream, past *closure, text string, probes uint32) (f Finding, ok bool) {
 	f = Finding{Certainty: Sure, cites: of(Left, Arrived)}
-	if s.zero != 0 && !x.over && s.probes >= probes && x.lasts(s.zero) {
-		f.Standing = true
+	if s.zero != 0 && !s.unsure && !x.over && s.probes >= probes && x.lasts(s.zero) {
+		f.Standing, f.since = true, s.zero
 		f.Text = fmt.Sprintf(text, seconds(time.Duration(x.now-s.zero)))
 		if s.probes > 0 {
 			f.Text += fmt.Sprintf("; %s", plural(s.probes, "probe"))
@@ -202,15 +205,16 @@ func loss(x *exam) (f Finding, ok bool) {
 	}
 	f = Finding{Certainty: Sure, Standing: !x.over, Place: x.lossPlace(), cites: of(Resent, DroppedOut, DroppedIn),
 		Text: fmt.Sprintf("%d segments were sent again by fast retransmission in %s", fast, seconds(time.Duration(w.lossTo-w.lossFrom)))}
-	if w.sent > 0 {
-		f.Text += fmt.Sprintf(", of %d sent", w.sent)
+	if n := w.sent - w.sentFrom; n > 0 {
+		f.Text += fmt.Sprintf(", of %d sent", n)
 	}
 	return f.number("retransmits", fast), true
 }
 
 // few: of what was sent, so many are too small a part.
 func (x *exam) few(n uint32) bool {
-	return uint64(n)*1000 < uint64(x.r.saw.sent)*uint64(x.lim.LossShare)
+	w := &x.r.saw
+	return uint64(n)*1000 < uint64(w.sent-w.sentFrom)*uint64(x.lim.LossShare)
 }
 
 // share is a part in a thousand, as people read it.

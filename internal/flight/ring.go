@@ -3,6 +3,7 @@ package flight
 import (
 	"encoding/binary"
 
+	"tcpstory/internal/conn"
 	"tcpstory/internal/tcp"
 )
 
@@ -13,14 +14,51 @@ type Entry struct {
 	Conn     uint64 // conversation's number then; 0: none
 	Cookie   uint64 // socket's; 0 unknown
 	Kind     tcp.Kind
-	Old, New tcp.State // KindState
+	Old, New tcp.State // KindState; KindNone that ends a small socket: an inferred transition
+	Then     Then      // how the end stood
 	Row      []byte    // valid until the next Put
+}
+
+// Then is what was known of an end when an event was kept.
+type Then struct {
+	Since  int64 // when it came to Entry.Old, ns since 1970; 0 unknown
+	Role   conn.Role
+	Older  bool        // than the trace
+	Embryo bool        // Old is SynRecv, and began with the request socket
+	From   conn.Ground // what an inferred transition follows from
+}
+
+// pack makes one byte of all but the time: two bits, one, one, and four.
+func (t *Then) pack() byte {
+	b := byte(t.Role)&3 | byte(t.From)<<4
+	if t.Older {
+		b |= 1 << 2
+	}
+	if t.Embryo {
+		b |= 1 << 3
+	}
+	return b
+}
+
+func unpackThen(b byte, since int64) Then {
+	return Then{Since: since, Role: conn.Role(b & 3), Older: b&(1<<2) != 0, Embryo: b&(1<<3) != 0, From: conn.Ground(b >> 4)}
 }
 
 // Common reports what belongs to every story: losses, names of places, and what
 // counters of the namespaces have moved by.
 func (e *Entry) Common() bool {
 	return e.Kind == tcp.KindGap || e.Kind == tcp.KindPlace || e.Kind == tcp.KindCounters
+}
+
+// Moves reports a transition, a traced or an inferred one.
+func (e *Entry) Moves() bool {
+	return e.Kind == tcp.KindState || e.Kind == tcp.KindNone && e.Old != e.New
+}
+
+// Silent reports what is kept for what it says of the time before alone: an inferred
+// transition that follows from events once more.
+func (e *Entry) Silent() bool {
+	return e.Kind == tcp.KindNone && e.Moves() && e.Then.From.Patience() == 0
 }
 
 // Begins reports the first transition of a socket's life.
@@ -30,8 +68,8 @@ func (e *Entry) Begins() bool {
 }
 
 // An entry lies in memory behind a header of its length (4 bytes), kind, old and new
-// state (3, and one of padding), time, conversation and cookie (8 each).
-const headLen = 32
+// state, Then but its time (1 each), time, conversation, cookie and Then.Since (8 each).
+const headLen = 40
 
 var le = binary.LittleEndian
 
@@ -64,10 +102,11 @@ func (r *Ring) Put(e *Entry) {
 	}
 	b := r.mem[r.next : r.next+need]
 	le.PutUint32(b, uint32(need))
-	b[4], b[5], b[6] = byte(e.Kind), byte(e.Old), byte(e.New)
+	b[4], b[5], b[6], b[7] = byte(e.Kind), byte(e.Old), byte(e.New), e.Then.pack()
 	le.PutUint64(b[8:], uint64(e.Time))
 	le.PutUint64(b[16:], e.Conn)
 	le.PutUint64(b[24:], e.Cookie)
+	le.PutUint64(b[32:], uint64(e.Then.Since))
 	copy(b[headLen:], e.Row)
 	r.next += need
 	r.n++
@@ -116,7 +155,8 @@ func (r *Ring) All(f func(*Entry) error) error {
 		n := int(le.Uint32(b))
 		e := Entry{
 			Kind: tcp.Kind(b[4]), Old: tcp.State(b[5]), New: tcp.State(b[6]),
-			Time: int64(le.Uint64(b[8:])), Conn: le.Uint64(b[16:]), Cookie: le.Uint64(b[24:]), Row: b[headLen:n:n],
+			Time: int64(le.Uint64(b[8:])), Conn: le.Uint64(b[16:]), Cookie: le.Uint64(b[24:]),
+			Then: unpackThen(b[7], int64(le.Uint64(b[32:]))), Row: b[headLen:n:n],
 		}
 		if err := f(&e); err != nil {
 			return err

@@ -54,7 +54,7 @@ var triggers = []Trigger{
 	{"timeout", "a connection dies because nothing came back", "", (*Watch).timeout},
 	{"reset", "a socket that was connected sends or receives a RST", "", (*Watch).reset},
 	{"retransmits", "more than N segments of one connection were sent again", "5", (*Watch).retransmits},
-	{Stuck, "a connection is in a passing state (SYN_SENT, FIN_WAIT1, CLOSE_WAIT …) for longer than T", "2m0s", nil},
+	{Stuck, "a connection is in a passing state (SYN_SENT, half-open SYN_RECV, FIN_WAIT1, CLOSE_WAIT …) for longer than T", "2m0s", nil},
 	{Match, "a packet matches the expression of --match", "", (*Watch).matches},
 	{Rule, "why gives the verdict NAME (`tcpstory why --rules` lists them; rule:all is any); only when asked for", "", nil},
 	{Signal, "SIGUSR1 (always on): everything is written, as with --all", "", nil},

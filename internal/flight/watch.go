@@ -15,7 +15,7 @@ type Watch struct {
 	*Chosen
 	steps  []Trigger         // those on that a step may fire
 	again  map[uint64]uint32 // by conversation: segments sent again
-	stuck  map[uint64]int64  // by cookie: since when a socket that was told is stuck
+	stuck  map[uint64]int64  // by stayKey: since when a socket that was told is stuck
 	look   int64             // when stuck sockets are looked for again
 	figure Incident
 }
@@ -128,32 +128,46 @@ var passing = [...]bool{
 	tcp.CloseWait: true, tcp.LastAck: true, tcp.Closing: true, tcp.BoundInactive: false,
 }
 
-// Stuck calls happens for each open connection that is in a passing state for too
-// long at time now, once for each stay, now and then. Of what was open before the
-// trace it is only known that it has been so since.
+// stayKey is how a socket that is stuck is remembered: by its cookie, or where it has
+// none, a request socket, by its conversation.
+func stayKey(c *conn.Conn) uint64 {
+	if c.Cookie != 0 {
+		return c.Cookie
+	}
+	return ^c.Number
+}
+
+// stays is since when c is in its state: of what was open before the trace it is only
+// known that it has been so since.
+func stays(c *conn.Conn) int64 { return max(c.Since, c.Opened) }
+
+// Stuck calls happens for each open or half-open connection that is in a passing state
+// for too long at time now, once for each stay, now and then.
 func (w *Watch) Stuck(now int64, t *conn.Table, happens func(*Incident) error) error {
 	if !w.On(Stuck) || now < w.look {
 		return nil
 	}
 	w.look = now + int64(min(lookInterval, w.Chosen.Stuck/4+1))
 	var first error
-	t.Each(func(c *conn.Conn) {
-		since := max(c.Since, c.Opened)
+	look := func(c *conn.Conn) {
+		since := stays(c)
 		if first != nil || c.Number == 0 || int(c.State) >= len(passing) || !passing[c.State] || now-since <= int64(w.Chosen.Stuck) {
 			return
 		}
-		if told, ok := w.stuck[c.Cookie]; ok && told == since {
+		if told, ok := w.stuck[stayKey(c)]; ok && told == since {
 			return
 		}
-		if c.Peer != nil && w.stuck[c.Peer.Cookie] == max(c.Peer.Since, c.Peer.Opened) {
+		if c.Peer != nil && w.stuck[stayKey(c.Peer)] == stays(c.Peer) {
 			return // the file of the one is that of the other
 		}
 		if len(w.stuck) >= mostCounted {
 			clear(w.stuck)
 		}
-		w.stuck[c.Cookie] = since
+		w.stuck[stayKey(c)] = since
 		w.figure = incident(Stuck, now, c, c.Flow)
 		first = happens(&w.figure)
-	})
+	}
+	t.Each(look)
+	t.HalfOpen(look)
 	return first
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcpstory/internal/conn"
+	"tcpstory/internal/conn/conntest"
 	"tcpstory/internal/tcp"
 )
 
@@ -130,6 +131,43 @@ func TestStuck(t *testing.T) {
 		if got := told(c.at * second); !slices.Equal(got, c.want) {
 			t.Errorf("after %d s: %v, want %v", c.at, got, c.want)
 		}
+	}
+}
+
+// TestHalfOpenIsStuck: a request socket, which has no cookie and is inferred, is told once
+// while it stands, and not after.
+func TestHalfOpenIsStuck(t *testing.T) {
+	chosen, err := Choose([]string{"stuck=400ms"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, table := NewWatch(chosen), conn.New(conn.Options{})
+	told := func(now int64) (n int) {
+		if err := w.Stuck(now, table, func(i *Incident) error {
+			if n++; i.Number == 0 || i.Flow.Local.Port() != 80 || i.Conn.State != tcp.SynRecv {
+				t.Errorf("%+v", i)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	c, v := conntest.Hosts(40000)
+	events := conntest.GivenUp(c, v).Events
+	total := 0
+	for i, ev := range events {
+		if err := table.Tell(ev, func(*conn.Step) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		total += told(ev.Time)
+		if i == 1 && told(ev.Time+int64(300*time.Millisecond)) != 0 {
+			t.Error("told before its time")
+		}
+		total += told(ev.Time + int64(600*time.Millisecond))
+	}
+	if total != 1 || told(events[len(events)-1].Time+int64(time.Minute)) != 0 {
+		t.Errorf("told %d times", total)
 	}
 }
 

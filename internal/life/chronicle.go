@@ -31,6 +31,7 @@ func (c *Chronicle) Take(s *conn.Step, give func(*Line) error) error {
 			c.past = map[*conn.Conn]*past{}
 		}
 		p = &past{opened: s.Conn.Opened}
+		p.forgotten(s)
 		c.past[s.Conn] = p
 	}
 	if s.Event.New != tcp.Close {
@@ -47,6 +48,24 @@ func (c *Chronicle) Take(s *conn.Step, give func(*Line) error) error {
 	}
 	c.fill(s, p)
 	return give(&c.line)
+}
+
+// forgotten is for a connection that a flight recorder has seen begin, of which its file
+// has no more than that.
+func (p *past) forgotten(s *conn.Step) {
+	if !s.Conn.Witnessed || s.Event.Old != tcp.Established || !s.InStateKnown {
+		return
+	}
+	l := &p.life
+	l.Established, l.Flags = s.Event.Time-int64(s.InState), tcp.LifeWasOpen
+	switch s.Conn.Role {
+	case conn.RoleClient:
+		l.Began = s.Conn.Opened
+		l.Flags |= tcp.LifeOut
+	case conn.RoleServer:
+		l.Began = l.Established
+		l.Flags |= tcp.LifeIn | tcp.LifeGuessed
+	}
 }
 
 func (p *past) moves(s *conn.Step) {
@@ -93,7 +112,7 @@ func (c *Chronicle) fill(s *conn.Step, p *past) {
 	l.Fill(&ev)
 	l.Cookie, l.Netns, l.Cgroup, l.Flow = from.Cookie, from.Netns, from.Cgroup, s.Flow
 	l.Task, l.Via = from.Task, from.Via
-	l.Older = from.Older || l.Older
+	l.Older = from.OlderThanTrace() || l.Older && !from.Witnessed
 	l.Nobody, l.HasCounts = false, false
 	l.TX, l.RX, l.Idle, l.FirstByte = Unknown, Unknown, Unknown, Unknown
 	l.Retransmits, l.BytesRetrans, l.SegsIn, l.SegsOut = Unknown, Unknown, Unknown, Unknown

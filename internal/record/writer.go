@@ -101,7 +101,7 @@ func (w *Writer) kernel(u *unit, ev *tcp.Event, n *Note) {
 }
 
 func (w *Writer) count(ev *tcp.Event, n *Note) {
-	if w.first == 0 {
+	if w.first == 0 && !(ev.Kind == tcp.KindSocket && ev.Known != nil) { // whose time is of before
 		w.first = ev.Time
 	}
 	w.last = max(w.last, ev.Time)

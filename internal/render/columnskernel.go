@@ -17,6 +17,7 @@ var columnFacts = [...]func(*Columns, *conn.Step){
 	tcp.KindDrop:         (*Columns).drop,
 	tcp.KindSocketError:  (*Columns).socketError,
 	tcp.KindOwner:        (*Columns).owner,
+	tcp.KindSocket:       (*Columns).existed,
 
 	tcp.KindConnectFailed: (*Columns).connectFailed,
 }
@@ -135,8 +136,14 @@ func (v *Columns) spent(d time.Duration) {
 	if tenth >= 0 {
 		w += 2
 	}
+	v.c.to(v.lay.wire - 1 - w)
+	v.duration(d)
+}
+
+// duration appends a duration in at most five columns.
+func (v *Columns) duration(d time.Duration) {
 	c := &v.c
-	c.to(v.lay.wire - 1 - w)
+	n, unit, tenth := shortDuration(d)
 	c.uint(n)
 	if tenth >= 0 {
 		c.text(".")
@@ -250,6 +257,25 @@ func (v *Columns) owner(s *conn.Step) {
 	v.c.in(styleDim)
 	v.c.text(viaWords[min(int(s.Event.Via), len(viaWords)-1)])
 	v.c.plain()
+}
+
+// existed is a socket that stood when what a file holds begins.
+func (v *Columns) existed(s *conn.Step) {
+	c := &v.c
+	c.in(styleDim)
+	c.text("existed in ")
+	c.text(v.stateName(stateOf(s.Event)))
+	if k := s.Conn; k != nil && k.Witnessed {
+		c.to(v.lay.wire)
+		c.text("opened ")
+		v.duration(time.Duration(max(0, s.Event.Time-k.Opened)))
+		c.text(" before")
+		if k.Opener.Known() && v.lay.roomy { // else the heading has it
+			c.text(" by ")
+			v.task(&k.Opener, v.c.room())
+		}
+	}
+	c.plain()
 }
 
 // segmentOf appends which segment a kernel event is about, and where it was

@@ -160,7 +160,7 @@ func (v *Columns) endTask(c *conn.Conn) {
 
 // age tells of a socket that it existed before the trace began.
 func (v *Columns) age(c *conn.Conn) {
-	if c.Older {
+	if c.OlderThanTrace() {
 		v.c.in(styleDim)
 		v.c.text(" older")
 	}

@@ -144,7 +144,7 @@ func jsonProcess(o *object, s *conn.Step) {
 		o.text(fContainerName, p.Name)
 		o.text(fRuntime, p.Runtime)
 	}
-	o.when(fOlder, c.Older)
+	o.when(fOlder, c.OlderThanTrace())
 }
 
 func jsonState(o *object, s *conn.Step) {
@@ -204,6 +204,12 @@ func jsonError(o *object, s *conn.Step) {
 // jsonSocket writes the counters of a socket that existed at start.
 func jsonSocket(o *object, s *conn.Step) {
 	o.known(fRetransmitCount, uint64(s.Event.Count))
+	if c := s.Conn; c != nil && s.Event.Known != nil {
+		o.known(fSinceNs, uint64(c.Since))
+		if c.Witnessed {
+			o.known(fOpenedNs, uint64(c.Opened))
+		}
+	}
 	n := s.Event.Counters
 	if n == nil {
 		return

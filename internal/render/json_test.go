@@ -117,6 +117,9 @@ func whose() *conntest.Story {
 	s.Add(&tcp.Event{Kind: tcp.KindPlace, Netns: old.Netns, Place: &tcp.Place{Name: "blue"}})
 	s.Add(&tcp.Event{Kind: tcp.KindPlace, Cgroup: 4711, Place: &tcp.Place{Name: "web", Path: "/docker/abc", Container: "abc", Runtime: "docker"}})
 	s.State(old, tcp.Established, tcp.CloseWait)
+	before, _ := conntest.Hosts(40024) // of an incident
+	s.Kernel(before, tcp.KindSocket, conntest.Now(tcp.Established))
+	s.Events[len(s.Events)-1].Known = &tcp.Known{Role: uint8(conn.RoleClient), Since: conntest.Start - 1, Opened: conntest.Start - 2, Marks: tcp.MarkTold}
 	return s
 }
 

@@ -47,6 +47,8 @@ const (
 	fContainerName
 	fRuntime
 	fOlder
+	fSinceNs
+	fOpenedNs
 	fBytesAcked
 	fBytesReceived
 	fSegsOut
@@ -140,6 +142,8 @@ var JSONFields = [...]JSONField{
 	fContainerName:   {"container_name", "string", "its name, where the runtime's files tell it"},
 	fRuntime:         {"runtime", "string", "the container runtime"},
 	fOlder:           {"older", "boolean", "the socket existed before the trace began"},
+	fSinceNs:         {"since_ns", "integer", "kind socket, in an incident of the flight recorder: when it came to that state, where that is known, nanoseconds since 1970-01-01 UTC; time is that, too"},
+	fOpenedNs:        {"opened_ns", "integer", "kind socket, likewise: when it was opened, where the recorder has seen that"},
 	fBytesAcked:      {"bytes_acked", "integer", "the kernel's count of what the other end has acknowledged; SYN and FIN count, too"},
 	fBytesReceived:   {"bytes_received", "integer", "its count of what was received in order; the FIN counts, too"},
 	fSegsOut:         {"segs_out", "integer", "segments sent"},

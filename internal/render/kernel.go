@@ -2,6 +2,7 @@ package render
 
 import (
 	"strconv"
+	"time"
 
 	"tcpstory/internal/conn"
 	"tcpstory/internal/tcp"
@@ -31,6 +32,7 @@ var LineForms = [...]LineForm{
 	{tcp.KindSocketError, "Error NAME|0[ (soft)]", "the socket reports an error to its owner; a soft one is noted, and counts only if the connection fails anyway"},
 	{tcp.KindConnectFailed, "Connect failed NAME before a SYN", "connect() returned this error, and no SYN was sent: no route, or one that prohibits it, or no free port"},
 	{tcp.KindOwner, "Owner read|write|close|held", "this process is the socket's user from here on: it has read or written, closes, or one of its file descriptors is the socket"},
+	{tcp.KindSocket, "Existed in STATE[ (inferred)][ from here on][, client|, server][, opened N.NNN ms before[ by N (COMM)]]", "in an incident of the flight recorder: how a socket stood when what memory had of it begins; the time is since when, where that is known; (inferred): half open, or a timewait minisock"},
 	{tcp.KindGap, "*** [up to ]N events lost here: CAUSE[, PROGRAM] ***", "events are missing just before; stands behind the time alone"},
 }
 
@@ -49,6 +51,7 @@ var kernelFacts = [...]func([]byte, *conn.Step) []byte{
 	tcp.KindOwner: func(dst []byte, s *conn.Step) []byte {
 		return append(append(dst, "Owner "...), s.Event.Via.String()...)
 	},
+	tcp.KindSocket: existedFact,
 }
 
 // AppendKernel appends what is no packet as Lines shows it, without time and
@@ -88,8 +91,33 @@ func appendWhere(dst []byte, s *conn.Step) []byte {
 	if where := whereabouts(s.Conn); where != "" {
 		dst = appendASCII(append(dst, ", in "...), []byte(where))
 	}
-	if s.Conn.Older {
+	if s.Conn.OlderThanTrace() {
 		dst = append(dst, ", older"...)
+	}
+	return dst
+}
+
+func existedFact(dst []byte, s *conn.Step) []byte {
+	dst = append(append(dst, "Existed in "...), stateOf(s.Event).String()...)
+	c := s.Conn
+	if c == nil {
+		return dst
+	}
+	if c.IsSmall() {
+		dst = append(dst, " (inferred)"...)
+	}
+	if c.Since != 0 {
+		dst = append(dst, " from here on"...)
+	}
+	if c.Role == conn.RoleClient || c.Role == conn.RoleServer {
+		dst = append(append(dst, ", "...), c.Role.String()...)
+	}
+	if !c.Witnessed {
+		return dst
+	}
+	dst = append(appendMillis(append(dst, ", opened "...), time.Duration(max(0, s.Event.Time-c.Opened))), " ms before"...)
+	if c.Opener.Known() {
+		dst = appendTask(append(dst, " by "...), &c.Opener)
 	}
 	return dst
 }
@@ -187,7 +215,7 @@ func appendSegment(dst []byte, ev *tcp.Event) []byte {
 }
 
 func appendProcess(dst []byte, s *conn.Step) []byte {
-	if t := &s.Event.Task; t.Known() {
+	if t := &s.Event.Task; t.Known() && s.Event.Kind != tcp.KindSocket { // who holds a socket does nothing to it
 		return appendTask(append(dst, ", pid "...), t)
 	}
 	if t := owner(s); t != nil {

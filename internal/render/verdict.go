@@ -39,7 +39,7 @@ func (w *Verdicts) Verdict(v *diagnose.Verdict) error {
 		return nil
 	}
 	width, again := w.width(), v.Update > 0 && !v.Fresh
-	b := appendParagraph(w.buf, "", string(appendVerdictEnds(appendClock(nil, v.Time), v.End)), width)
+	b := appendParagraph(w.buf, "", string(appendVerdictEnds(appendClock(nil, v.Time), v.End, v.Formerly)), width)
 	for i := range v.Findings {
 		f := &v.Findings[i]
 		if i > 0 {
@@ -53,8 +53,12 @@ func (w *Verdicts) Verdict(v *diagnose.Verdict) error {
 		if f.Standing {
 			b = append(b, ", goes on"...)
 		}
-		if again && i == 0 {
+		switch {
+		case i > 0:
+		case again:
 			b = append(b, ", update"...)
+		case v.Episode > 0:
+			b = append(b, ", again"...)
 		}
 		b = append(b, '\n')
 		b = appendParagraph(b, "    ", f.Text, width)
@@ -95,9 +99,13 @@ func appendParagraph(b []byte, indent, text string, width int) []byte {
 }
 
 // appendVerdictEnds appends whose a verdict is, as a line.
-func appendVerdictEnds(b []byte, n *diagnose.End) []byte {
+func appendVerdictEnds(b []byte, n *diagnose.End, formerly []uint64) []byte {
 	b = append(b, " #"...)
 	b = strconv.AppendUint(b, n.Number, 10)
+	for _, number := range formerly {
+		b = strconv.AppendUint(append(b, " (was #"...), number, 10)
+		b = append(b, ')')
+	}
 	b = append(b, ' ')
 	b = appendEnd(b, n.Flow.Local, false)
 	b = append(b, " > "...)

@@ -21,11 +21,13 @@ type verdictObject struct {
 	TimeNs        int64           `json:"time_ns"`
 	Kind          string          `json:"kind"` // verdict
 	Conn          uint64          `json:"conn,omitempty"`
+	Formerly      []uint64        `json:"formerly,omitempty"`
 	Rule          string          `json:"rule"`
 	Place         string          `json:"place"`
 	Certainty     string          `json:"certainty"`
 	Standing      bool            `json:"standing,omitempty"`
 	Update        int             `json:"update,omitempty"`
+	Episode       int             `json:"episode,omitempty"`
 	Text          string          `json:"text"`
 	Next          string          `json:"next"`
 	Numbers       numbersObject   `json:"numbers,omitempty"`
@@ -94,8 +96,8 @@ type clueObject struct {
 func (j *VerdictJSON) Verdict(v *diagnose.Verdict) error {
 	f, n := &v.Findings[0], v.End
 	o := verdictObject{
-		Time: time.Unix(0, v.Time).UTC(), TimeNs: v.Time, Kind: "verdict", Conn: n.Number,
-		Rule: f.Rule.Name, Place: f.Place.String(), Certainty: f.Certainty.String(), Standing: v.Standing, Update: v.Update,
+		Time: time.Unix(0, v.Time).UTC(), TimeNs: v.Time, Kind: "verdict", Conn: n.Number, Formerly: v.Formerly,
+		Rule: f.Rule.Name, Place: f.Place.String(), Certainty: f.Certainty.String(), Standing: v.Standing, Update: v.Update, Episode: v.Episode,
 		Text: f.Text, Next: f.Next, Numbers: numbersOf(f), Cookie: n.Cookie, Netns: n.Netns, Older: n.Older, Evidence: []clueObject{},
 	}
 	o.LocalAddr, o.LocalPort = addrOf(n.Flow.Local)

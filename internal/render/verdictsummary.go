@@ -24,7 +24,7 @@ type VerdictSummary struct {
 	*Writer
 	groups     map[verdictGroup]*verdictRow
 	others     map[*diagnose.Rule]*verdictRow // those of the groups that are not kept apart
-	last, past map[uint64]*verdictRow         // by conversation: where it is counted; those of late, and before
+	last, past map[uint64]counting            // by conversation: where it is counted; those of late, and before
 }
 
 // verdictGroup is what verdicts have in common: the rule, and between whom.
@@ -35,35 +35,79 @@ type verdictGroup struct {
 	comm   string // the process
 }
 
-// verdictRow counts a group's conversations.
+// verdictRow counts a group's conversations, and how many times these were in trouble.
 type verdictRow struct {
 	verdictGroup
-	count int
-	into  *verdictRow // where it is counted now; nil: here
+	count, times int
+	into         *verdictRow // where it is counted now; nil: here
+}
+
+// counting is where a conversation is counted.
+type counting struct {
+	row     *verdictRow // for its present episode
+	episode int
+	before  []*verdictRow // for those before, each row once
 }
 
 // NewVerdictSummary returns such a sink.
 func NewVerdictSummary(w *Writer) *VerdictSummary {
-	return &VerdictSummary{w, map[verdictGroup]*verdictRow{}, map[*diagnose.Rule]*verdictRow{}, map[uint64]*verdictRow{}, nil}
+	return &VerdictSummary{w, map[verdictGroup]*verdictRow{}, map[*diagnose.Rule]*verdictRow{}, map[uint64]counting{}, nil}
 }
 
-// Verdict implements VerdictSink. A conversation counts once, as what was said of
-// it last.
+// Verdict implements VerdictSink. A conversation counts once in a row, by whichever
+// number: for each episode in one, as what was said of that last.
 func (s *VerdictSummary) Verdict(v *diagnose.Verdict) error {
-	n := v.End
-	before, known := s.recall(n.Number)
+	n, now, known := v.End, counting{episode: v.Episode}, false
+	for _, number := range append(v.Formerly, n.Number) {
+		known = s.uncount(number, &now) || known
+	}
 	if !known && v.Update > 0 && n.Number != 0 {
 		return nil // it is counted, and forgotten where
 	}
-	if known {
-		before.lessen(s)
+	now.row = s.row(groupOf(v))
+	now.row.times++
+	if !now.was(now.row) {
+		now.row.count++
 	}
-	row := s.row(groupOf(v))
-	row.count++
 	if n.Number != 0 {
-		s.remember(n.Number, row)
+		s.remember(n.Number, now)
 	}
 	return nil
+}
+
+// uncount takes a conversation's present episode out of where it is counted; what is
+// counted for those before is now's, too.
+func (s *VerdictSummary) uncount(number uint64, now *counting) bool {
+	c, known := s.last[number]
+	if !known {
+		c, known = s.past[number]
+	}
+	if !known {
+		return false
+	}
+	delete(s.last, number)
+	delete(s.past, number)
+	now.before = append(now.before, c.before...)
+	switch {
+	case c.episode == now.episode:
+		s.lessen(&c)
+	case !c.was(c.row):
+		now.before = append(now.before, c.row)
+	}
+	return true
+}
+
+// was reports that the conversation was counted in a row before.
+func (c *counting) was(row *verdictRow) bool {
+	return slices.ContainsFunc(c.before, func(r *verdictRow) bool { return r.now() == row.now() })
+}
+
+// now is where a row is counted now.
+func (r *verdictRow) now() *verdictRow {
+	if r.into != nil {
+		return r.into
+	}
+	return r
 }
 
 func groupOf(v *diagnose.Verdict) verdictGroup {
@@ -75,26 +119,20 @@ func groupOf(v *diagnose.Verdict) verdictGroup {
 	return g
 }
 
-// recall finds where a conversation is counted.
-func (s *VerdictSummary) recall(number uint64) (row *verdictRow, known bool) {
-	if row, known = s.last[number]; !known {
-		row, known = s.past[number]
+func (s *VerdictSummary) remember(number uint64, c counting) {
+	if len(s.last) >= mostConversations {
+		s.last, s.past = map[uint64]counting{}, s.last
 	}
-	if known && row.into != nil {
-		row = row.into
-	}
-	return row, known
+	s.last[number] = c
 }
 
-func (s *VerdictSummary) remember(number uint64, row *verdictRow) {
-	if _, there := s.last[number]; !there && len(s.last) >= mostConversations {
-		s.last, s.past = map[uint64]*verdictRow{}, s.last
+// lessen takes a conversation's episode out of its row.
+func (s *VerdictSummary) lessen(c *counting) {
+	r := c.row.now()
+	r.times--
+	if c.was(r) {
+		return
 	}
-	s.last[number] = row
-}
-
-// lessen takes a conversation out of a row.
-func (r *verdictRow) lessen(s *VerdictSummary) {
 	if r.count--; r.count == 0 && s.groups[r.verdictGroup] == r {
 		delete(s.groups, r.verdictGroup)
 	}
@@ -122,6 +160,7 @@ func (s *VerdictSummary) gather() {
 			s.others[r.rule] = o
 		}
 		o.count += r.count
+		o.times += r.times
 		r.into = o
 		delete(s.groups, r.verdictGroup)
 	}
@@ -148,7 +187,8 @@ func (s *VerdictSummary) Close() error {
 	for i := range diagnose.Rules {
 		if o := s.others[&diagnose.Rules[i]]; o != nil && o.count > 0 {
 			b = append(strconv.AppendInt(b, int64(o.count), 10), " × "...)
-			b = append(append(b, o.rule.Name...), ", others: in groups too small to be kept apart\n"...)
+			b = append(append(b, o.rule.Name...), ", others: in groups too small to be kept apart"...)
+			b = append(o.appendTimes(b), '\n')
 		}
 	}
 	s.buf = b
@@ -166,7 +206,15 @@ func (r *verdictRow) append(b []byte) []byte {
 	if r.comm != "" {
 		b = appendASCII(append(b, whose...), []byte(r.comm))
 	}
-	return append(b, '\n')
+	return append(r.appendTimes(b), '\n')
+}
+
+// appendTimes says of connections that were in trouble several times how often.
+func (r *verdictRow) appendTimes(b []byte) []byte {
+	if r.times == r.count {
+		return b
+	}
+	return append(strconv.AppendInt(append(b, " ("...), int64(r.times), 10), " times)"...)
 }
 
 // appendColon appends an address and port as people write them into a browser.

@@ -89,3 +89,64 @@ func TestSummaryMoves(t *testing.T) {
 		t.Errorf("%q, want %q", out.String(), want)
 	}
 }
+
+// TestSummaryUnites: a conversation counts once, though it was told of by the numbers of
+// both its ends before they were known to be each other's.
+func TestSummaryUnites(t *testing.T) {
+	var out strings.Builder
+	s := NewVerdictSummary(NewWriter(&out, "a text", false))
+	end := &diagnose.End{Role: conn.RoleServer}
+	end.Flow.Local = netip.MustParseAddrPort("192.0.2.1:80")
+	for _, c := range []struct {
+		number   uint64
+		formerly []uint64
+		update   int
+		rule     string
+	}{
+		{7, nil, 0, "loss"}, {6, nil, 0, "loss"}, {8, nil, 0, "loss"},
+		{6, []uint64{7}, 2, "rst-by-peer"}, // both ends were told of
+		{5, []uint64{8}, 1, "rst-by-peer"}, // one was
+	} {
+		end.Number = c.number
+		v := diagnose.Verdict{End: end, Formerly: c.formerly, Update: c.update, Findings: []diagnose.Finding{{Rule: diagnose.RuleOf(c.rule)}}}
+		if err := s.Verdict(&v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if want := "2 × rst-by-peer at 192.0.2.1:80\n"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+}
+
+// TestSummaryEpisodes: a connection that is in trouble again and again counts once for
+// each rule, and how often is said.
+func TestSummaryEpisodes(t *testing.T) {
+	var out strings.Builder
+	s := NewVerdictSummary(NewWriter(&out, "a text", false))
+	end := &diagnose.End{Role: conn.RoleServer}
+	end.Flow.Local = netip.MustParseAddrPort("192.0.2.1:80")
+	for _, c := range []struct {
+		number          uint64
+		episode, update int
+		rule            string
+	}{
+		{7, 0, 0, "loss"}, {7, 0, 1, "loss"}, {8, 0, 0, "loss"},
+		{7, 1, 0, "slow-application"}, {7, 2, 0, "loss"}, {7, 2, 1, "loss"},
+		{8, 1, 0, "loss"}, {8, 1, 1, "rst-by-peer"}, // what was said of an episode last
+	} {
+		end.Number = c.number
+		v := diagnose.Verdict{End: end, Episode: c.episode, Update: c.update, Findings: []diagnose.Finding{{Rule: diagnose.RuleOf(c.rule)}}}
+		if err := s.Verdict(&v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if want := "2 × loss at 192.0.2.1:80 (3 times)\n1 × rst-by-peer at 192.0.2.1:80\n1 × slow-application at 192.0.2.1:80\n"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+}

@@ -109,7 +109,7 @@ type Event struct {
 	Counters *Counters // KindSocket, KindLife; nil else. Valid until the next event
 	Life     *Life     // KindLife; nil else. Valid until the next event
 	Place    *Place    // KindPlace; nil else
-	Known    *Known    // KindKnown; nil else
+	Known    *Known    // KindKnown, maybe KindSocket; nil else
 	Stack    *Stack    // KindCounters; nil else
 	Packet   Packet    // KindPacket; for KindDrop, KindRetransmit: Packet.Segment's Seq, Flags, PayloadLen where known
 }

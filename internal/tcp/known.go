@@ -1,7 +1,8 @@
 package tcp
 
 // Known is what KindKnown adds: what a trace knew of one end of a connection, for
-// the next file of a recording to go on from. The event's own fields tell the end's
+// the next file of a recording to go on from. A KindSocket may have it, too: then that
+// is how an end stood when what is in the file begins (ID 0 is no end's number there). The event's own fields tell the end's
 // tuple, state, process and place, ISN and PeerISN where its numbers begin (the
 // SYNs' own numbers here); of times that are zero nothing is known. Ends are told
 // the earlier before the later one. ID 0 is the trace as a whole: how many numbers
@@ -56,6 +57,7 @@ const (
 	MarkIn                         // the other end's FIN has come,
 	MarkInAcked                    // and was acknowledged
 	MarkMissed                     // of the trace: some events were lost
+	MarkTold                       // people are told of it: KindSocket
 )
 
 // Has reports whether all of f are set.

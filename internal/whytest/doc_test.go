@@ -26,7 +26,9 @@ did not. *After the wire*: it arrived at the device, and the socket never moved.
 their part, a program did not. What is known depends on who looks: a full accept queue is syn-unanswered to who sees the
 client's host only. Of two rules that fit, the one that stands first here is the cause, or came first; what it explains
 is not said. What was lost, or not watched, takes a verdict from *sure* to *probably* or *unknown*, and the line says so.
-A verdict that goes on comes again, as an update, when its last word is due or when there is another finding.
+A verdict that goes on comes again, as an update, when its last word is due or when there is another finding. A trouble that
+was gone for a minute is over (the rules of what comes and goes say so): its last word is said, with all that came meanwhile,
+and the next time it is told anew, as "again".
 A request is slow when its server is known to answer: the first request to a server that was never seen to answer anything
 cannot be told from a stream one way (logs, metrics), and hangs without a word. A long poll that waits longer than --slow is
 slow to it, too.
@@ -41,10 +43,13 @@ Alike are verdicts with the same rule, place, side, network namespace and proces
 
 %s
 ` + "`--every`" + ` tells each in full. ` + "`--json`" + ` always has every verdict, so that a program can count and choose for itself, and no such
-lines; ` + "`--summary`" + `, ` + "`--once`" + ` and the flight recorder know of each, too.
+lines; ` + "`--summary`" + `, ` + "`--once`" + ` and the flight recorder know of each, too. A connection that is in trouble anew is told, or counted,
+anew; ` + "`--summary`" + ` counts connections, each once for a rule, and behind them how many times it was: "3 × loss to … (17 times)".
 
-With --json a verdict is an object: time, time_ns, kind (verdict), conn, rule, place (before-wire, on-the-way, after-wire,
-application), certainty, standing (it goes on), update (the how-manieth after the first), text, next, numbers (those of the
+With --json a verdict is an object: time, time_ns, kind (verdict), conn, formerly (other numbers that it was told of by,
+before its two ends were known to be each other's), rule, place (before-wire, on-the-way, after-wire,
+application), certainty, standing (it goes on), update (the how-manieth after the
+first), episode (how often it was in trouble before, and that was over), text, next, numbers (those of the
 text, by name), role, cookie, netns, netns_name, local_addr, local_port, remote_addr, remote_port, owner_pid, owner_comm,
 cgroup_path, container, container_name and older as in other JSON output; then: what else is wrong, each with rule, place,
 certainty, standing, text, next, numbers; evidence: each with time_ns, last_ns, count, what, role and what else is known.
