@@ -32,7 +32,7 @@ func run(ctx context.Context, e *env) int {
 	if len(e.args) > 0 {
 		for _, c := range list {
 			if e.args[0] == c.name {
-				e.args = e.args[1:]
+				e.args, e.command = e.args[1:], c.name
 				return e.status(c.run(ctx, e))
 			}
 		}

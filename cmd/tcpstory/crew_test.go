@@ -40,6 +40,7 @@ func (c *crewCase) run(t *testing.T, program crew.Program, conns int) {
 		flags = append(flags, "--no-packets")
 	}
 	s := newStage(t, program, c.wire, flags...)
+	s.watchLives()
 	addr := s.addr(c.family)
 	server := s.serve(crew.Options{Shape: c.server, Addr: addr, Plays: c.plays})
 	clients := s.dial(crew.Options{
@@ -57,6 +58,7 @@ const crewDialers = 2
 // and what both sides write is answered by nobody.
 func timeOut(t *testing.T, program crew.Program, conns int) {
 	s := newStage(t, program, false, "--no-packets")
+	s.watchLives()
 	each := conns / len(crewShapes) / len(timedOut) * len(timedOut)
 	servers, clients := s.everyShape(timedOut, each, crew.Options{Patience: time.Second})
 	fault, err := s.server.Break(lab.Rule{Hook: lab.Input})
@@ -120,6 +122,9 @@ func (s *stage) judge(conns int, untouched bool) {
 	}
 	if !untouched {
 		s.wantKnown(rep)
+	}
+	if s.lives != nil {
+		s.judgeLives(truth, hidden, conns, untouched)
 	}
 	s.falsify(truth, claims, hidden, rep)
 }

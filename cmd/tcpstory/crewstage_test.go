@@ -29,7 +29,9 @@ type stage struct {
 	within         context.Context // ends the crew should it hang
 	client, server *lab.Host       // one host: on lo
 	crew           *crew.Crew
+	netns          string // of the hosts, for --netns
 	tracer         *proc
+	lives          *proc     // nil: none beside
 	waits          *withheld // the tracer's, and those of who reads it
 	blind          *blindspot.Spot
 }
@@ -48,10 +50,10 @@ func newStage(t *testing.T, program crew.Program, wire bool, flags ...string) *s
 	t.Helper()
 	l := newLab(t, lab.Options{})
 	s := &stage{t: t, client: l.Host(lab.Client), server: l.Host(lab.Client)}
-	netns := s.client.NetnsName()
+	s.netns = s.client.NetnsName()
 	if wire {
 		s.server = l.Host(lab.Server)
-		netns += "," + s.server.NetnsName()
+		s.netns += "," + s.server.NetnsName()
 	}
 	within, cancel := context.WithTimeout(t.Context(), crewPatience)
 	t.Cleanup(cancel)
@@ -61,7 +63,7 @@ func newStage(t *testing.T, program crew.Program, wire bool, flags ...string) *s
 	s.crew, err = crew.New(program, t.TempDir())
 	s.try(err)
 	t.Cleanup(func() { s.try(s.crew.Close()) })
-	s.tracer = watch(t, here{}, append([]string{"--json", "--netns", netns}, flags...)...)
+	s.tracer = watch(t, here{}, append([]string{"--json", "--netns", s.netns}, flags...)...)
 	s.waits = followWaits(t, s.tracer.cmd.Process.Pid, os.Getpid())
 	s.blind = blindspot.WatchPorts(t, crewPort, crewPort+crewPorts)
 	s.blind.Begin()

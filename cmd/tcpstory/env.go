@@ -25,6 +25,7 @@ const (
 // env is what a command sees of the world, so that tests can give it another.
 type env struct {
 	args     []string
+	command  string // its name; "": trace's, unnamed
 	stdin    io.Reader
 	stdout   *os.File
 	stderr   io.Writer
@@ -61,7 +62,7 @@ func (e *env) status(err error) int {
 	case err == errTrouble:
 		return exitTrouble
 	case errors.As(err, &usage):
-		e.say("%s (tcpstory -h shows how)", oneLine(err))
+		e.say("%s (%s -h shows how)", oneLine(err), strings.TrimSpace("tcpstory "+e.command))
 		return exitUsage
 	}
 	var refused kernel.Refused

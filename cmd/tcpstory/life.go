@@ -59,6 +59,7 @@ func lifeLive(ctx context.Context, e *env) error {
 	stop := context.AfterFunc(ctx, s.end)
 	defer stop()
 	err = s.follow()
+	s.endInterval()
 	s.unnoted[0], s.unnoted[1] = source.Unnoted()
 	err = errors.Join(err, s.sink.Close(), source.Close())
 	if quietly(err) {
@@ -232,6 +233,13 @@ func (s *lifeStory) summariseDue(now int64) error {
 		return nil
 	}
 	return tally.Show(now)
+}
+
+// endInterval says when the last interval has ended, which is seldom a whole one.
+func (s *lifeStory) endInterval() {
+	if tally, ok := s.sink.(*render.LifeTally); ok && s.every > 0 {
+		tally.EndsAt(time.Now().UnixNano())
+	}
 }
 
 // pause uses a lull.

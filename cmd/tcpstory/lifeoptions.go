@@ -30,10 +30,9 @@ type lifeOptions struct {
 }
 
 const lifeHead = `usage: tcpstory life [flags] [filter expression]
-A line for each TCP connection when it ends: whose it was, who opened it (→ this end,
-← the other), payload sent and received, how long it took, handshake included, and
-how it ended. Of the filter, a pcap-filter(7) expression, each connection is shown of
-which some packet could match.
+A line for each TCP connection when it ends: whose it was, who opened it (→ this
+end, ← the other), payload each way, how long it took with its handshake, how it
+ended. The filter (pcap-filter(7)) selects those of which a packet may match.
 
 `
 
@@ -48,14 +47,14 @@ func (o *lifeOptions) flags() *pflag.FlagSet {
 	f.BoolVarP(&o.clock, "time", "T", false, "the time of day at the end")
 	f.BoolVarP(&o.wide, "wide", "w", false, "all that is known of each connection")
 	f.BoolVarP(&o.csv, "csv", "s", false, "comma-separated values")
-	f.StringVarP(&o.read, "read", "r", "", "of the recording `FILE` (- standard input), as far as it tells")
-	f.BoolVar(&o.json, "json", false, "one JSON object a line; with --summary, one a group and one for all")
+	f.StringVarP(&o.read, "read", "r", "", "of a recording `FILE` (- standard input), what it tells")
+	f.BoolVar(&o.json, "json", false, "one JSON object a line; of a --summary, a group")
 	f.Float64Var(&o.minMillis, "min-ms", 0, "only those that took `MS` milliseconds or more")
-	f.Int64Var(&o.minBytes, "min-bytes", 0, "only those that carried `N` bytes or more, both ways together")
+	f.Int64Var(&o.minBytes, "min-bytes", 0, "only those that carried `N` bytes or more, both ways")
 	f.BoolVar(&o.failed, "failed", false, "only those that did not end with a FIN, or never began")
 	f.BoolVar(&o.open, "open", false, "at the end, those that are open still, too")
 	f.BoolVar(&o.summary, "summary", false, "no lines, but counts and percentiles at the end")
-	f.StringVar(&o.by, "by", "process", "group the summary by `process|remote|port|container`")
+	f.StringVar(&o.by, "by", "process", "group by `GROUP`: process, remote, port, container")
 	f.DurationVar(&o.interval, "interval", 0, "a summary of each `DURATION` (10s, 1m) as it passes")
 	f.StringSliceVar(&o.netns, "netns", nil, "only network namespace `NAME`, or PATH, or PID (repeatable)")
 	f.StringSliceVar(&o.comms, "comm", nil, "only sockets of processes named `NAME` (repeatable)")

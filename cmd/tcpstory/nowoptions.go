@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +26,8 @@ type nowOptions struct {
 	every  time.Duration
 	csv    bool
 	wide   bool // -w
+
+	listening bool // -l
 }
 
 const nowUsage = `usage: tcpstory now [flags] [filter expression]
@@ -37,35 +41,76 @@ const watchEvery = "2"
 
 func (o *nowOptions) flags() *pflag.FlagSet {
 	f := newFlags()
-	f.StringSliceVar(&o.states, "state", nil, "only sockets in `STATE` (repeatable): listen, estab, time-wait …")
+	f.StringSliceVar(&o.states, "state", nil, "only those in `STATE` (repeatable): listen, estab …")
 	o.choice.whoseFlags(f)
-	f.StringSliceVarP(&o.count, "count", "c", nil, "how many, by `GROUP` (repeatable): "+strings.Join(render.SocketGroupNames(), ", "))
+	f.StringSliceVarP(&o.count, "count", "c", nil, "how many, by `GROUP`: state, process … (-c ? lists all)")
 	f.StringVar(&o.watch, "watch", "", "again and again, every `SECONDS` ("+watchEvery+")")
 	f.Lookup("watch").NoOptDefVal = watchEvery
-	f.StringVarP(&o.read, "read", "r", "", "those that stood at the end of `FILE`, a recording (- standard input)")
+	f.StringVarP(&o.read, "read", "r", "", "those at the end of a recording `FILE` (- standard input)")
 	f.BoolVarP(&o.wide, "wide", "w", false, "all columns, however wide the terminal")
 	f.BoolVar(&o.csv, "csv", false, "comma-separated values")
 	f.BoolVar(&o.json, "json", false, "one JSON object a line")
 	f.CountP("numeric", "n", "names are never looked up, with it or without")
+	o.habits(f)
 	o.lastFlags(f)
 	return f
 }
 
+// habits are letters that ss's and netstat's users type without thinking: what they ask
+// for is there anyway, or with -w.
+func (o *nowOptions) habits(f *pflag.FlagSet) {
+	for letter, name := range map[string]string{"t": "tcp", "a": "all"} {
+		f.CountP(name, letter, "always")
+		_ = f.MarkHidden(name)
+	}
+	for letter, name := range map[string]string{"i": "info", "e": "extended", "m": "memory", "o": "timers"} {
+		f.BoolVarP(&o.wide, name, letter, false, "as -w")
+		_ = f.MarkHidden(name)
+	}
+	f.BoolVarP(&o.listening, "listening", "l", false, "as --state listen")
+	_ = f.MarkHidden("listening")
+}
+
+// parseLetters parses; a p among other letters, as in ss -tanpi, asks for the processes,
+// which are shown anyway, and has no number.
+func parseLetters(f *pflag.FlagSet, args []string) error {
+	args = slices.Clone(args)
+	for i := range args {
+		named := strings.HasSuffix(args[i], "p") && i+1 < len(args) && isNumber(args[i+1]) // -np 17
+		if !named && lettersWithP.MatchString(args[i]) {
+			args[i] = strings.ReplaceAll(args[i], "p", "")
+		}
+	}
+	return f.Parse(args)
+}
+
+var lettersWithP = regexp.MustCompile(`^-([tanlieomw]+p|p[tanlieomw])[tanlieomw]*$`)
+
 func parseNow(args []string) (*nowOptions, *pflag.FlagSet, error) {
 	o := &nowOptions{}
 	f := o.flags()
-	if err := f.Parse(args); err != nil {
+	if err := parseLetters(f, args); err != nil {
 		return nil, nil, usageError{err}
+	}
+	if o.listening {
+		o.states = append(o.states, "listen")
 	}
 	o.expr = strings.Join(f.Args(), " ")
 	var c faults
 	o.checkChoices(f, c.when)
+	c.when(f.Changed("watch") && isNumber(o.expr), "--watch %s: write --watch=%s", o.expr, o.expr)
 	c.when(o.csv && o.json, "--csv and --json: choose one")
 	c.when(o.watch != "" && o.read != "", "-r reads a recording, which does not change: --watch has nothing to wait for")
 	o.checkWatch(&c)
 	o.checkStates(&c, f)
 	o.checkGroups(&c, f)
 	return o, f, c.first()
+}
+
+// isNumber: no expression, then, but what --watch shall take.
+func isNumber(text string) bool {
+	_, err := strconv.ParseFloat(text, 64)
+	return err == nil
 }
 
 // shortestWatch is how often one may look.

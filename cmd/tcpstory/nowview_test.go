@@ -299,6 +299,48 @@ func TestNowWatchSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
+// TestNowHabits: what ss's and netstat's users type is understood.
+func TestNowHabits(t *testing.T) {
+	for _, args := range [][]string{{"-tanp"}, {"-tanpi"}, {"-antp"}, {"-tlnp"}, {"-tanie"}, {"-pantl"}, {"-tano", "port", "80"}} {
+		o, _, err := parseNow(args)
+		if err != nil {
+			t.Errorf("%v: %v", args, err)
+			continue
+		}
+		letters := args[0]
+		if o.wide != strings.ContainsAny(letters, "ieo") || slices.Contains(o.wanted, tcp.Listen) != strings.Contains(letters, "l") || len(o.pids) > 0 || o.expr != strings.Join(args[1:], " ") {
+			t.Errorf("%v: %+v", args, o)
+		}
+	}
+	if o, _, err := parseNow([]string{"-np", "1"}); err != nil || !slices.Equal(o.processes, []uint32{1}) {
+		t.Errorf("-np 1: %+v, %v", o, err)
+	}
+	if _, _, err := parseNow([]string{"--watch", "1"}); err == nil || !strings.Contains(err.Error(), "write --watch=1") {
+		t.Errorf("--watch 1: %v", err)
+	}
+}
+
+// TestHelpFits: nothing of the help is wider than 80 columns.
+func TestHelpFits(t *testing.T) {
+	for name, text := range map[string]string{"life": usage(lifeHead, (&lifeOptions{}).flags()), "now": usage(nowUsage, (&nowOptions{}).flags())} {
+		for line := range strings.Lines(text) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+				t.Errorf("%s: %d columns: %s", name, n, line)
+			}
+		}
+	}
+}
+
+// TestLinesWithin: lines that are wider than the screen take several of its rows.
+func TestLinesWithin(t *testing.T) {
+	lines := []string{"\x1b[1m" + strings.Repeat("a", 10) + "\x1b[0m", "", strings.Repeat("→", 11), "b", "c"}
+	for rows, want := range []int{0, 1, 2, 2, 3, 4, 5, 5} {
+		if have := linesWithin(lines, 10, rows); have != want {
+			t.Errorf("in %d rows: %d lines, want %d", rows, have, want)
+		}
+	}
+}
+
 // TestNowWatchNamesAnew: what a namespace is called is asked for with each look, since
 // inodes are used again.
 func TestNowWatchNamesAnew(t *testing.T) {

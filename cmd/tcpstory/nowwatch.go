@@ -105,8 +105,8 @@ func (s *screen) show(e *env, o *nowOptions, v *snapshot, _ bool) error {
 	}
 	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 	missing := notesAbove(v.notes)
-	if room := max(height-1-len(missing), 0); len(lines) > room {
-		lines = lines[:room]
+	if fit := linesWithin(lines, width, max(height-1-len(missing), 0)); fit < len(lines) {
+		lines = lines[:fit]
 		title += ", not all of them in view"
 	}
 	above := append([]string{title}, missing...)
@@ -118,6 +118,35 @@ func (s *screen) show(e *env, o *nowOptions, v *snapshot, _ bool) error {
 		return fmt.Errorf("write to standard output: %w", err)
 	}
 	return nil
+}
+
+// linesWithin is how many of the lines a screen has room for: one that is wider than
+// the screen takes several of its rows.
+func linesWithin(lines []string, width, rows int) (n int) {
+	for n < len(lines) && rows > 0 {
+		taken := max(1, (columnsOf(lines[n])+width-1)/width)
+		if rows -= taken; rows < 0 {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// columnsOf is how many columns a line of ours takes; its styles (ESC to m) take none.
+func columnsOf(line string) (n int) {
+	style := false
+	for _, c := range line {
+		switch {
+		case c == '\x1b':
+			style = true
+		case !style:
+			n++
+		case c == 'm':
+			style = false
+		}
+	}
+	return n
 }
 
 // notesAbove are the notes that a screen has room for; the others are counted.

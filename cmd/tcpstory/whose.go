@@ -26,8 +26,14 @@ func (o *options) choose(c *kernel.Config, names *host.Names) error {
 		return errors.New("-p: the kernel counts processes as the host does, and this is a PID namespace of its own: run on the host, or with --pid=host (--comm NAME chooses by name)")
 	}
 	cgroups, err := o.chooseHere(names)
-	c.PIDs, c.Comms, c.Cgroups = o.processes, o.comms, cgroups
+	c.PIDs, c.Comms, c.Cgroups, c.Kin = o.processes, o.comms, cgroups, ownName()
 	return err
+}
+
+// ownName is how this program is called, and with it most likely every tcpstory; "" unknown.
+func ownName() string {
+	name, _ := os.ReadFile("/proc/self/comm")
+	return strings.TrimSuffix(string(name), "\n")
 }
 
 // chooseHere finds the cgroups, and processes that are not there, numbered as /proc

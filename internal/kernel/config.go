@@ -53,6 +53,7 @@ type Config struct {
 	Netns     []uint32   // only these network namespaces (inodes); empty: all
 	PIDs      []uint32   // only sockets that these processes use; empty: all. With Comms: either
 	Comms     []string   // only sockets of processes of that name, of which 15 bytes count; empty: all
+	Kin       string     // how processes of ours are called: no deed of theirs is told as anybody's; "": not asked
 	Cgroups   []uint64   // only sockets made in these cgroups or below (ids); empty: all
 	Enter     []Entrance // network namespaces whose existing sockets are looked at; empty: the caller's own
 	RingSize  int        // bytes, a power of two times the page size; 0: DefaultRingSize

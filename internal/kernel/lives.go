@@ -24,7 +24,7 @@ func (d *decoder) live(ev *tcp.Event, e *traceEvent) {
 	ev.Errno = e.Err
 	ev.Counters, ev.Life = d.count(e), d.lived(e)
 	ev.Task, ev.Via = tcp.Task{}, tcp.ViaUnknown
-	if e.Flags&hasName != 0 && e.Pid != 0 {
+	if d.names(e) {
 		ev.ActsBy(task(e))
 	}
 }

@@ -50,6 +50,7 @@ type decoder struct {
 	drops   map[uint32]string
 	resets  map[uint32]string
 	tick    time.Duration // a jiffy
+	kin     [commLen + 1]uint8
 
 	counters tcp.Counters
 	life     tcp.Life
@@ -168,7 +169,7 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 			ev.Counters = d.count(e)
 		}
 	}
-	if e.Flags&hasName != 0 && e.Pid != 0 {
+	if d.names(e) {
 		ev.ActsBy(task(e))
 		if ev.Kind == tcp.KindSocket {
 			ev.Via = tcp.ViaHeld
@@ -177,6 +178,13 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 	if e.Flags&hasSegment != 0 {
 		segment(ev, e)
 	}
+}
+
+// names reports whether the record names whose deed it was. A tracer like us, which
+// walks over open files, holds each for an instant, and is who closes a socket that
+// everybody else has let go meanwhile: no user of it. (Of our own the programs know.)
+func (d *decoder) names(e *traceEvent) bool {
+	return e.Flags&hasName != 0 && e.Pid != 0 && (d.kin[0] == 0 || e.Name != d.kin)
 }
 
 // sheltered is MINISOCK_SHELTERED of bpf/minisock.h.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"tcpstory/internal/life"
 	"tcpstory/internal/tcp"
@@ -57,10 +58,10 @@ func TestLifeRows(t *testing.T) {
 		got := written(t, func(w *Writer) LifeSink {
 			return NewLifeRows(w, LifeOptions{Width: width, Unicode: true})
 		}, web(), nobodys())
-		if len(got) != 3 {
+		if len(got) != map[int]int{80: 4, 160: 3}[width] {
 			t.Fatalf("%q", got)
 		}
-		head, row, long := []rune(got[0]), []rune(got[1]), got[2]
+		head, row, long := []rune(got[0]), []rune(got[1]), strings.Join(strings.Fields(strings.Join(got[2:], " ")), " ")
 		for name, want := range map[string]string{"COMM": `cu,rl\x1b"x`, "LOCAL": "10.0.0.1:40000", "END": "FIN "} {
 			at := len([]rune(got[0][:strings.Index(got[0], name)]))
 			if width == 80 && name != "COMM" {
@@ -81,6 +82,65 @@ func TestLifeRows(t *testing.T) {
 		if f := strings.Fields(long); f[0] != "?" || f[1] != "?" || !strings.HasSuffix(strings.Join(f, " "), map[int]string{80: "? ? ? ?*", 160: "? ? ? ? (older)"}[width]) {
 			t.Errorf("what is unknown: %s", long)
 		}
+	}
+}
+
+// TestLifeRowsFold: where a row has no room beside, it takes several lines, none wider
+// than the terminal. Each end is whole, the counts stand below their names.
+func TestLifeRowsFold(t *testing.T) {
+	six, four := web(), web()
+	for _, l := range []*life.Line{six, four} {
+		l.Task.Comm, l.RX = [16]byte{'n', 'g', 'i', 'n', 'x'}, 300
+	}
+	six.Flow.Local = nobodys().Flow.Local
+	six.Flow.Remote = netip.MustParseAddrPort("[2001:db8:ffff:eeee:dddd:cccc:bbbb:aaaa]:54321")
+	six.Older = true
+	for width := 50; width <= 170; width++ {
+		for _, clock := range []bool{false, true} {
+			got := written(t, func(w *Writer) LifeSink {
+				return NewLifeRows(w, LifeOptions{Width: width, Clock: clock, Unicode: true})
+			}, six, four)
+			whole := map[string]bool{}
+			for _, line := range got {
+				if n := utf8.RuneCountInString(line); n > width {
+					t.Errorf("%d columns of %d: %s", n, width, line)
+				}
+				for _, word := range strings.Fields(line) {
+					whole[word] = true
+				}
+			}
+			for _, want := range []string{six.Flow.Local.String(), six.Flow.Remote.String(), four.Flow.Local.String(), four.Flow.Remote.String()} {
+				if !whole[want] {
+					t.Errorf("%d columns: %s is not whole in\n%s", width, want, strings.Join(got, "\n"))
+				}
+			}
+			if len(got) == 3 && width > 140 {
+				continue // the long row has room in one line, and pushes
+			}
+			under(t, width, got, "END", "FIN", false)
+			under(t, width, got, "MS", ".346", true)
+		}
+	}
+}
+
+// under wants every value to begin below its name, or to end there.
+func under(t *testing.T, width int, lines []string, name, value string, end bool) {
+	t.Helper()
+	columns := map[int]bool{}
+	for _, line := range lines {
+		for _, text := range []string{name, value} {
+			at := strings.Index(line+" ", text+map[bool]string{true: " "}[end])
+			if at < 0 {
+				continue
+			}
+			if end {
+				at += len(text)
+			}
+			columns[utf8.RuneCountInString(line[:at])] = true
+		}
+	}
+	if len(columns) != 1 {
+		t.Errorf("%d columns: %s is not below %s:\n%s", width, value, name, strings.Join(lines, "\n"))
 	}
 }
 
@@ -136,6 +196,15 @@ func TestLifeJSON(t *testing.T) {
 	}
 	if unknown["end"] != "unknown" || unknown["older"] != true {
 		t.Errorf("%s", got[1])
+	}
+}
+
+// TestLifeCookie: the kernel counts cookies that it takes in an interrupt down from 2^64.
+func TestLifeCookie(t *testing.T) {
+	l := web()
+	l.Cookie = 1<<64 - 156
+	if got := written(t, func(w *Writer) LifeSink { return NewLifeJSON(w) }, l); !strings.Contains(got[0], `"cookie":18446744073709551460,`) {
+		t.Errorf("%s", got[0])
 	}
 }
 

@@ -20,7 +20,12 @@ type lifeField struct {
 // lifeFields is the table that both formats and their documentation read.
 var lifeFields = []lifeField{
 	{"time_ns", "when it ended, nanoseconds since 1970", lifeNumber(func(r *LifeRow) int64 { return r.Time }), nil},
-	{"cookie", "the kernel's cookie of the socket", lifeNumber(func(r *LifeRow) int64 { return lifePositive(int64(r.Cookie)) }), nil},
+	{"cookie", "the kernel's cookie of the socket", func(b []byte, r *LifeRow) []byte {
+		if r.Cookie == 0 {
+			return b
+		}
+		return strconv.AppendUint(b, r.Cookie, 10) // some count down from 2^64: those taken in the midst of another
+	}, nil},
 	{"pid", "the last process that certainly acted on it", lifeNumber(func(r *LifeRow) int64 { return lifePositive(int64(r.Task.PID)) }), nil},
 	{"comm", "its name", nil, func(b []byte, r *LifeRow) []byte { return append(b, r.Task.Name()...) }},
 	{"owner_via", "how it is known: held is one that held the socket open and need not have acted", nil, func(b []byte, r *LifeRow) []byte {

@@ -45,16 +45,13 @@ type LifeRows struct {
 }
 
 // lifeLayout are the columns' widths; END is the last.
-type lifeLayout struct{ pid, comm, addr, bytes, ms int }
+type lifeLayout struct{ pid, comm, addr, bytes, ms, end int }
 
 var (
-	narrowLife = lifeLayout{pid: 6, comm: 9, addr: 15, bytes: 5, ms: 7} // and eight for END: 80
-	broadLife  = lifeLayout{pid: 7, comm: 15, addr: 21, bytes: 9, ms: 10}
-	wideLife   = lifeLayout{pid: 7, comm: 15, addr: 45, bytes: 9, ms: 10}
+	narrowLife = lifeLayout{pid: 6, comm: 9, addr: 15, bytes: 5, ms: 7, end: len("RST rcvd*")} // 80
+	broadLife  = lifeLayout{pid: 7, comm: 15, addr: 21, bytes: 9, ms: 10, end: len("RST received*")}
+	wideLife   = lifeLayout{pid: 7, comm: 15, addr: 45, bytes: 9, ms: 10, end: endWidth}
 )
-
-// broadFrom is the width of a terminal from which broadLife fits.
-const broadFrom = 116
 
 // NewLifeRows returns a sink that shows rows as opts say.
 func NewLifeRows(w *Writer, opts LifeOptions) *LifeRows {
@@ -62,7 +59,7 @@ func NewLifeRows(w *Writer, opts LifeOptions) *LifeRows {
 	switch {
 	case opts.Wide:
 		r.layout = wideLife
-	case opts.Width >= broadFrom || opts.Width == 0:
+	case broadLife.fits(&opts):
 		r.layout = broadLife
 	}
 	if opts.Unicode {
@@ -119,18 +116,11 @@ func (r *LifeRows) Write(row LifeRow) error {
 	r.who(&t, l)
 	t.b = appendSocket(t.b, l.Flow.Local)
 	t.left(r.layout.addr)
-	t.glyph(r.arrow(l))
-	t.b = appendSocket(t.b, l.Flow.Remote)
-	t.left(r.layout.addr)
-	var num [32]byte
-	t.right(appendTally(num[:0], l.TX), r.layout.bytes)
-	t.right(appendTally(num[:0], l.RX), r.layout.bytes)
-	ms := appendLasted(num[:0], l.Duration)
-	if l.NoHandshake {
-		ms = append(ms, '+')
+	r.remote(&t, l)
+	r.counts(&t, l)
+	if !r.opts.Wide && r.opts.Width > 0 && (t.columns() > r.opts.Width || r.foldsAlways()) {
+		return r.commit(append(r.folded(l), '\n'))
 	}
-	t.right(ms, r.layout.ms)
-	t.b = r.appendEnding(t.b, l)
 	if r.opts.Wide {
 		t.due = len(t.b) - t.at - t.extra
 		t.b = append(t.b, ' ')
@@ -144,11 +134,37 @@ func (r *LifeRows) Write(row LifeRow) error {
 	return r.commit(append(t.b, '\n'))
 }
 
+// remote is the other end, behind the arrow.
+func (r *LifeRows) remote(t *rowText, l *life.Line) {
+	t.glyph(r.arrow(l))
+	t.b = appendSocket(t.b, l.Flow.Remote)
+	t.left(r.layout.addr)
+}
+
+// counts are how much, how long, and how it ended. It reports whether something
+// long has pushed that out of its column.
+func (r *LifeRows) counts(t *rowText, l *life.Line) (pushed bool) {
+	var num [32]byte
+	t.right(appendTally(num[:0], l.TX), r.layout.bytes)
+	t.right(appendTally(num[:0], l.RX), r.layout.bytes)
+	ms := appendLasted(num[:0], l.Duration)
+	if l.NoHandshake {
+		ms = append(ms, '+')
+	}
+	t.right(ms, r.layout.ms)
+	pushed = t.columns() > t.due
+	t.b = r.appendEnding(t.b, l)
+	return pushed
+}
+
 // appendEnding appends how it ended, and whether it is older.
 func (r *LifeRows) appendEnding(dst []byte, l *life.Line) []byte {
 	word, older := l.End.String(), " (older)"
 	if r.layout == narrowLife {
-		word, older = l.End.Short(), "*"
+		word = l.End.Short()
+	}
+	if r.layout != wideLife && r.opts.Width > 0 && r.layout.base(&r.opts)+endWidth > r.opts.Width {
+		older = "*"
 	}
 	dst = append(dst, word...)
 	if l.Older {
@@ -171,6 +187,9 @@ func (y *lifeLayout) base(o *LifeOptions) int {
 	}
 	return n
 }
+
+// fits reports whether the terminal is so wide.
+func (y *lifeLayout) fits(o *LifeOptions) bool { return o.Width <= 0 || y.base(o)+y.end <= o.Width }
 
 func (r *LifeRows) arrow(l *life.Line) string {
 	switch l.Direction {
@@ -226,39 +245,7 @@ func (r *LifeRows) who(t *rowText, l *life.Line) {
 	t.left(r.layout.comm)
 }
 
-// head writes the names of the columns.
-func (r *LifeRows) head() {
-	t := rowText{b: r.buf, at: len(r.buf)}
-	put := func(name string, width int) {
-		t.b = append(t.b, name...)
-		t.left(width)
-	}
-	if r.opts.Clock {
-		put("TIME", clockWidth)
-	}
-	if r.opts.Stamp {
-		t.right([]byte("SECONDS"), stampWidth)
-	}
-	t.right([]byte("PID"), r.layout.pid)
-	put("COMM", r.layout.comm)
-	put("LOCAL", r.layout.addr+2)
-	put("REMOTE", r.layout.addr)
-	for _, n := range []struct {
-		name  string
-		width int
-	}{{"TX", r.layout.bytes}, {"RX", r.layout.bytes}, {"MS", r.layout.ms}} {
-		t.right([]byte(n.name), n.width)
-	}
-	t.b = append(t.b, "END"...)
-	if r.opts.Wide {
-		t.due = r.layout.base(&r.opts) + endWidth
-		t.blanks(t.due)
-		wideHead(&t)
-	}
-	r.buf = append(t.b, '\n')
-}
-
-// appendEnd appends an address and its port, as Go and ss(8) write it.
+// appendSocket appends an address and its port, as Go and ss(8) write it.
 func appendSocket(dst []byte, a netip.AddrPort) []byte {
 	if !a.Addr().IsValid() {
 		return append(dst, '?')

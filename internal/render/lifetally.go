@@ -54,6 +54,7 @@ type LifeTally struct {
 	opts   LifeOptions
 	histos bool
 	json   bool
+	end    int64 // of the last interval, nanoseconds since 1970; 0: there are none
 }
 
 // NewLifeTally groups by a word of LifeGroupings; histograms stand below the table
@@ -69,9 +70,12 @@ func (t *LifeTally) Write(row LifeRow) error {
 	return t.err
 }
 
+// EndsAt says when the last interval ends, which Close shows: nanoseconds since 1970.
+func (t *LifeTally) EndsAt(end int64) { t.end = end }
+
 // Close shows the summary.
 func (t *LifeTally) Close() error {
-	if err := t.Show(0); err != nil {
+	if err := t.Show(t.end); err != nil {
 		return err
 	}
 	return t.Writer.Close()
@@ -89,7 +93,7 @@ var tallyRanks = []struct {
 }
 
 // Show writes what was counted since the last time; until is now, nanoseconds since
-// 1970, or 0 at the end.
+// 1970, or 0 where there is one summary only.
 func (t *LifeTally) Show(until int64) error {
 	if t.json {
 		b := t.appendJSON(t.buf, until)

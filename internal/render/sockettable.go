@@ -25,9 +25,13 @@ const columnGap = 2
 // leastProcess is the room that a process's name has before other columns have any.
 const leastProcess = 20
 
+// leastPiled is the same where it stands beside little: its beginning, and the PID.
+const leastPiled = 12
+
 // AppendSockets appends the sockets as a table that fits the width: what every
 // table has, and of the rest as much as there is room for. Addresses are never
-// cut: where both ends have no room beside each other, a socket takes two lines.
+// cut: where both ends have no room beside each other, a socket takes two lines, and
+// three where they have none beside anything.
 func AppendSockets(dst []byte, sockets []tcp.Socket, o TableOptions) ([]byte, error) {
 	columns := measured(sockets, columnState, columnRecv, columnSend, columnLocal, columnRemote, columnProcess)
 	process := len(columns) - 1
@@ -36,8 +40,12 @@ func AppendSockets(dst []byte, sockets []tcp.Socket, o TableOptions) ([]byte, er
 		columns[process].width = min(wanted, leastProcess)
 		if widthOf(columns) > o.Width {
 			columns, process = measured(sockets, columnStacked, columnRecv, columnSend, columnEnds), 0
+			least := len(columnStacked.title)
+			if ends := columns[len(columns)-1].width; o.Width < widthOf(columns)-columns[0].width+least {
+				columns, least = measured(sockets, columnPiled), 1+ends
+			}
 			wanted = columns[0].width
-			columns[0].width = min(wanted, max(o.Width-(widthOf(columns)-wanted), len(columnStacked.title)))
+			columns[0].width = min(wanted, max(o.Width-(widthOf(columns)-wanted), least))
 		}
 	}
 	for _, c := range measured(sockets, furtherColumns...) {
@@ -53,7 +61,7 @@ func AppendSockets(dst []byte, sockets []tcp.Socket, o TableOptions) ([]byte, er
 	return appendTable(dst, columns, o)
 }
 
-// columnEnds and columnStacked hold two lines.
+// columnEnds and columnStacked hold two lines, columnPiled three.
 var (
 	columnEnds = socketColumn{title: "LOCAL, REMOTE", cell: func(s *tcp.Socket) string {
 		return columnLocal.cell(s) + "\n" + columnRemote.cell(s)
@@ -63,7 +71,23 @@ var (
 		cell:  func(s *tcp.Socket) string { return stateCell(s) + "\n" + processCell(s) },
 		fit:   func(s *tcp.Socket, width int) string { return stateCell(s) + "\n" + processIn(s, width) },
 	}
+	columnPiled = socketColumn{
+		title: "STATE, RECV-Q/SEND-Q, PROCESS, BOTH ENDS",
+		cell:  func(s *tcp.Socket) string { return piled(s, processCell(s)) },
+		fit: func(s *tcp.Socket, width int) string {
+			return piled(s, processIn(s, max(width-len(piled(s, ""))+len(endsBelow(s)), leastPiled)))
+		},
+	}
 )
+
+// piled is a socket below its state, queues and process.
+func piled(s *tcp.Socket, process string) string {
+	return fmt.Sprintf("%s %s/%s %s%s", stateCell(s), columnRecv.cell(s), columnSend.cell(s), process, endsBelow(s))
+}
+
+func endsBelow(s *tcp.Socket) string {
+	return "\n " + columnLocal.cell(s) + "\n " + columnRemote.cell(s)
+}
 
 // fitted makes the cells of a column anew that has got less room than it would take.
 func fitted(sockets []tcp.Socket, c *tableColumn) {

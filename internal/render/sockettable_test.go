@@ -39,10 +39,10 @@ func tableSockets() []tcp.Socket {
 	}
 }
 
-// TestSocketTableFits: at any width from 80 on no line is longer, no address is cut,
+// TestSocketTableFits: at any width from 50 on no line is longer, no address is cut,
 // and no byte of a name moves the terminal.
 func TestSocketTableFits(t *testing.T) {
-	for width := 80; width <= 260; width++ {
+	for width := 50; width <= 260; width++ {
 		b, err := AppendSockets(nil, tableSockets(), TableOptions{Width: width})
 		if err != nil {
 			t.Fatal(err)
@@ -60,6 +60,21 @@ func TestSocketTableFits(t *testing.T) {
 		}
 		if strings.ContainsAny(text, "\x1b\r") {
 			t.Errorf("%q", text)
+		}
+	}
+}
+
+// TestSocketTableNarrow: however narrow, both ends are whole in their line.
+func TestSocketTableNarrow(t *testing.T) {
+	for width := 1; width < 50; width++ {
+		b, err := AppendSockets(nil, tableSockets(), TableOptions{Width: width})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"\n " + longEnds.Local.String() + "\n", "\n " + longEnds.Remote.String() + "\n", "\n [::]:443\n", "TIME_WAIT -/-"} {
+			if !strings.Contains(string(b), want) {
+				t.Errorf("%d columns: no %q in\n%s", width, want, b)
+			}
 		}
 	}
 }

@@ -21,6 +21,13 @@ import (
 
 func TestMain(m *testing.M) {
 	RunRole()
+	if os.Getenv(throngVariable) != "" {
+		if err := runThrong(); err != nil {
+			fmt.Fprintln(os.Stderr, "throng:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	code := m.Run()
 	_ = os.RemoveAll(program.dir)
 	os.Exit(code)
@@ -57,14 +64,23 @@ type tool struct {
 
 // output may be read while it is written.
 type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu    sync.Mutex
+	b     bytes.Buffer
+	lines int
 }
 
 func (o *output) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.lines += bytes.Count(b, []byte{'\n'})
 	return o.b.Write(b)
+}
+
+// count is how many lines were written.
+func (o *output) count() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.lines
 }
 
 func (o *output) String() string {
@@ -232,13 +248,7 @@ func checkAll(t *testing.T, truths []Truth, rows []row) {
 	for key, list := range byFlow {
 		c.fault("nobody made %s: %s", key, list[0].text)
 	}
-	for i, f := range c.faults {
-		if i == 10 {
-			t.Errorf("and %d more", len(c.faults)-i)
-			break
-		}
-		t.Error(f)
-	}
+	c.report(t)
 	t.Logf("%d sockets, %d lines, worst duration off by %v, unknown owners %d", len(ends), len(rows), c.worst, c.unowned)
 }
 
@@ -250,6 +260,18 @@ type checker struct {
 
 func (c *checker) fault(format string, args ...any) {
 	c.faults = append(c.faults, fmt.Sprintf(format, args...))
+}
+
+// report says the first of the faults, and how many there are.
+func (c *checker) report(t *testing.T) {
+	t.Helper()
+	for i, f := range c.faults {
+		if i == 10 {
+			t.Errorf("and %d more", len(c.faults)-i)
+			break
+		}
+		t.Error(f)
+	}
 }
 
 func (c *checker) check(truth, peer *Truth, r *row) {
