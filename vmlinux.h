@@ -185,6 +185,10 @@ struct sock_common {
 	struct sock *skc_listener; /* of a request socket */
 };
 
+struct timespec64 {
+	s64 tv_sec;
+};
+
 struct kernfs_node {
 	u64 id;
 };

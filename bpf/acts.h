@@ -51,7 +51,7 @@ static __always_inline bool is_layered(struct sock *sk, __u8 via)
 {
 	struct inet_connection_sock *icsk = (void *)sk;
 
-	return sk->sk_user_data || (via == VIA_READ && BPF_CORE_READ(icsk, icsk_ulp_ops));
+	return sk->sk_user_data || (via == VIA_READ && LOAD(icsk, icsk_ulp_ops));
 }
 
 /* acts: the current process has acted on the socket; it is told when that is news. */

@@ -24,13 +24,15 @@ static __always_inline bool is_ethernet(struct net_device *dev)
 static __always_inline bool is_stacked(struct net_device *dev)
 {
 	struct list_head *lower = (void *)dev + bpf_core_field_offset(struct net_device, adj_list.lower);
-	struct list_head *first = BPF_CORE_READ(lower, next);
+	struct list_head *first = LOAD(lower, next);
 	struct netdev_adjacent *below;
+	struct net_device *lower_dev;
 
-	if (first == lower || BPF_CORE_READ_BITFIELD_PROBED(dev, priv_flags) & IFF_EBRIDGE)
+	if (first == lower || LOAD_BITS(dev, priv_flags) & IFF_EBRIDGE)
 		return false;
 	below = (void *)first - bpf_core_field_offset(struct netdev_adjacent, list);
-	return BPF_CORE_READ(below, dev, nd_net.net) == devices_net(dev);
+	lower_dev = LOAD(below, dev);
+	return LOAD(lower_dev, nd_net.net) == devices_net(dev);
 }
 
 /* Sent by a socket of this namespace, or by its kernel; what is passed on has come in somewhere. */

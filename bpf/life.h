@@ -198,7 +198,7 @@ static __always_inline void fill_counters(struct event *e, struct tcp_sock *tp)
 	e->mss = tp->mss_cache;
 	e->cwnd = tp->snd_cwnd;
 	sent = now - tp->lsndtime;
-	received = now - BPF_CORE_READ(icsk, icsk_ack.lrcvtime);
+	received = now - LOAD(icsk, icsk_ack.lrcvtime);
 	e->idle = sent < received ? sent : received;
 	e->unacked = tp->write_seq - tp->snd_una;
 }

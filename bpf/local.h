@@ -21,16 +21,16 @@ struct address {
 __attribute__((noinline)) int device_has_v4(__u64 device, __u32 addr)
 {
 	struct net_device *dev = (void *)device;
-	struct in_device *in = BPF_CORE_READ(dev, ip_ptr);
+	struct in_device *in = LOAD(dev, ip_ptr);
 	struct in_ifaddr *ifa;
 
 	if (!in)
 		return 0;
-	ifa = BPF_CORE_READ(in, ifa_list);
+	ifa = LOAD(in, ifa_list);
 	for (int i = 0; i < MAX_ADDRESSES && ifa; i++) {
-		if (BPF_CORE_READ(ifa, ifa_local) == addr)
+		if (LOAD(ifa, ifa_local) == addr)
 			return 1;
-		ifa = BPF_CORE_READ(ifa, ifa_next);
+		ifa = LOAD(ifa, ifa_next);
 	}
 	return ifa != NULL; /* too many to look at: rather shown than hidden */
 }
@@ -38,21 +38,19 @@ __attribute__((noinline)) int device_has_v4(__u64 device, __u32 addr)
 __attribute__((noinline)) int device_has_v6(__u64 device, __u64 high, __u64 low)
 {
 	struct net_device *dev = (void *)device;
-	struct inet6_dev *in = BPF_CORE_READ(dev, ip6_ptr);
+	struct inet6_dev *in = LOAD(dev, ip6_ptr);
 	struct list_head *head, *p;
-	__u64 addr[2] = {};
 
 	if (!in)
 		return 0;
 	head = (void *)in + bpf_core_field_offset(struct inet6_dev, addr_list);
-	p = BPF_CORE_READ(head, next);
+	p = LOAD(head, next);
 	for (int i = 0; i < MAX_ADDRESSES && p && p != head; i++) {
 		struct inet6_ifaddr *ifa = (void *)p - bpf_core_field_offset(struct inet6_ifaddr, if_list);
 
-		bpf_core_read(addr, sizeof(addr), &ifa->addr);
-		if (addr[0] == high && addr[1] == low)
+		if (number_at(&ifa->addr) == high && number_at((void *)&ifa->addr + 8) == low)
 			return 1;
-		p = BPF_CORE_READ(p, next);
+		p = LOAD(p, next);
 	}
 	return p && p != head;
 }
@@ -66,16 +64,16 @@ __attribute__((noinline)) int namespace_has(__u64 netns, __u64 high, __u64 low, 
 {
 	struct net *net = (void *)netns;
 	struct list_head *head = (void *)net + bpf_core_field_offset(struct net, dev_base_head);
-	struct list_head *p = BPF_CORE_READ(head, next);
+	__u64 p = number_at(&head->next);
 
-	for (int i = 0; i < MAX_DEVICES && p && p != head; i++) {
-		__u64 dev = (__u64)p - bpf_core_field_offset(struct net_device, dev_list);
+	for (int i = 0; i < MAX_DEVICES && p && p != (__u64)head; i++) {
+		__u64 dev = p - bpf_core_field_offset(struct net_device, dev_list);
 
 		if (device_has(dev, high, low, family))
 			return 1;
-		p = BPF_CORE_READ(p, next);
+		p = number_at(&((struct list_head *)p)->next);
 	}
-	return p && p != head;
+	return p && p != (__u64)head;
 }
 
 /*
@@ -96,14 +94,13 @@ struct {
 	__type(value, __u8);
 } answered SEC(".maps");
 
-/* BPF_CORE_READ gives plain numbers, where a typed pointer would be refused. */
 static __always_inline bool is_local(struct sk_buff *skb, struct address *a)
 {
-	__u64 device = (__u64)BPF_CORE_READ(skb, dev);
+	__u64 device = number_at(&skb->dev);
 
 	if (device_has(device, a->high, a->low, a->family))
 		return true;
-	return namespace_has((__u64)BPF_CORE_READ(skb, dev, nd_net.net), a->high, a->low, a->family);
+	return namespace_has(number_at(&((struct net_device *)device)->nd_net.net), a->high, a->low, a->family);
 }
 
 static __always_inline bool is_answered(struct address *a, __u32 netns)

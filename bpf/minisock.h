@@ -28,17 +28,17 @@ static __always_inline bool same_tuple(struct sock_common *c, struct sock *sk)
 {
 	struct sock_common *own = &sk->__sk_common;
 
-	if (BPF_CORE_READ(c, skc_dport) != BPF_CORE_READ(own, skc_dport) ||
-	    BPF_CORE_READ(c, skc_num) != local_port(sk, BPF_CORE_READ(own, skc_num)))
+	if (LOAD(c, skc_dport) != LOAD(own, skc_dport) ||
+	    LOAD(c, skc_num) != local_port(sk, LOAD(own, skc_num)))
 		return false;
-	if (BPF_CORE_READ(c, skc_net.net) != BPF_CORE_READ(own, skc_net.net))
+	if (LOAD(c, skc_net.net) != LOAD(own, skc_net.net))
 		return false;
-	if (BPF_CORE_READ(own, skc_family) == AF_INET)
-		return BPF_CORE_READ(c, skc_daddr) == BPF_CORE_READ(own, skc_daddr) &&
-		       BPF_CORE_READ(c, skc_rcv_saddr) == BPF_CORE_READ(own, skc_rcv_saddr);
+	if (LOAD(own, skc_family) == AF_INET)
+		return LOAD(c, skc_daddr) == LOAD(own, skc_daddr) &&
+		       LOAD(c, skc_rcv_saddr) == LOAD(own, skc_rcv_saddr);
 	for (int i = 0; i < 4; i++)
-		if (BPF_CORE_READ(c, skc_v6_daddr.in6_u.u6_addr32[i]) != BPF_CORE_READ(own, skc_v6_daddr.in6_u.u6_addr32[i]) ||
-		    BPF_CORE_READ(c, skc_v6_rcv_saddr.in6_u.u6_addr32[i]) != BPF_CORE_READ(own, skc_v6_rcv_saddr.in6_u.u6_addr32[i]))
+		if (LOAD(c, skc_v6_daddr.in6_u.u6_addr32[i]) != LOAD(own, skc_v6_daddr.in6_u.u6_addr32[i]) ||
+		    LOAD(c, skc_v6_rcv_saddr.in6_u.u6_addr32[i]) != LOAD(own, skc_v6_rcv_saddr.in6_u.u6_addr32[i]))
 			return false;
 	return true;
 }
@@ -52,10 +52,9 @@ static __always_inline struct inet_timewait_sock *minisock_of(struct sock *sk, _
 
 	if (!h)
 		return NULL;
-	/* BPF_CORE_READ gives plain numbers: older verifiers refuse to compute with a typed pointer. */
-	slot = sk->__sk_common.skc_hash & BPF_CORE_READ(h, ehash_mask);
-	bucket = (void *)((__u64)BPF_CORE_READ(h, ehash) + slot * bpf_core_type_size(struct inet_ehash_bucket));
-	node = (__u64)BPF_CORE_READ(bucket, chain.first);
+	slot = sk->__sk_common.skc_hash & LOAD(h, ehash_mask);
+	bucket = (void *)(number_at(&h->ehash) + slot * bpf_core_type_size(struct inet_ehash_bucket));
+	node = number_at(&bucket->chain.first);
 	for (int i = 0; i < CHAIN_LOOKS && node; i++) {
 		struct sock_common *c = (void *)node - bpf_core_field_offset(struct sock_common, skc_nulls_node);
 
@@ -63,10 +62,10 @@ static __always_inline struct inet_timewait_sock *minisock_of(struct sock *sk, _
 			*searched = node >> 1 == slot; /* else a node that moved has led into another chain */
 			return NULL;
 		}
-		if (BPF_CORE_READ(c, skc_state) == TCP_TIME_WAIT &&
-		    ((have_cookie_helper && BPF_CORE_READ(c, skc_cookie.counter) == cookie) || same_tuple(c, sk)))
+		if (LOAD(c, skc_state) == TCP_TIME_WAIT &&
+		    ((have_cookie_helper && LOAD(c, skc_cookie.counter) == cookie) || same_tuple(c, sk)))
 			return (struct inet_timewait_sock *)c;
-		node = (__u64)BPF_CORE_READ((struct hlist_nulls_node *)node, next);
+		node = number_at(&((struct hlist_nulls_node *)node)->next);
 	}
 	return NULL;
 }
@@ -79,7 +78,7 @@ static __always_inline bool due_for_time_wait(struct sock *sk)
 {
 	struct tcp_sock *tp = (void *)sk;
 
-	return sk->__sk_common.skc_flags & 1 << SOCK_DONE && !sk->sk_err && BPF_CORE_READ(tp, snd_una) == BPF_CORE_READ(tp, write_seq);
+	return sk->__sk_common.skc_flags & 1 << SOCK_DONE && !sk->sk_err && LOAD(tp, snd_una) == LOAD(tp, write_seq);
 }
 
 /*
@@ -97,11 +96,11 @@ static __always_inline void fill_minisock(struct event *e, struct sock *sk)
 			e->detail = TCP_CLOSE;
 		return;
 	}
-	e->detail = BPF_CORE_READ(tw, tw_substate);
-	if (BPF_CORE_READ(sk, __sk_common.skc_net.net, ipv4.sysctl_tcp_rfc1337))
+	e->detail = LOAD(tw, tw_substate);
+	if (LOAD(net_of(sk), ipv4.sysctl_tcp_rfc1337))
 		e->detail |= MINISOCK_SHELTERED;
-	e->peer_isn = BPF_CORE_READ((struct tcp_sock *)sk, rcv_nxt);
-	fill_timer(e, BPF_CORE_READ(tw, tw_timer.expires));
+	e->peer_isn = LOAD((struct tcp_sock *)sk, rcv_nxt);
+	fill_timer(e, LOAD(tw, tw_timer.expires));
 }
 
 #endif

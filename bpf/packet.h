@@ -26,7 +26,7 @@ const volatile bool want_out = true;
 /* The tag that the device will insert sits in the metadata; 0: none. */
 static __always_inline __be16 vlan_proto_of(struct sk_buff *skb)
 {
-	if (bpf_core_field_exists(skb->vlan_present) && !BPF_CORE_READ_BITFIELD_PROBED(skb, vlan_present))
+	if (bpf_core_field_exists(skb->vlan_present) && !LOAD_BITS(skb, vlan_present))
 		return 0; /* before 6.2 vlan_proto alone may be stale */
 	return skb->vlan_proto;
 }
@@ -71,7 +71,7 @@ static __always_inline bool sighted(struct sk_buff *skb, struct net_device *dev,
 		return dev->ifindex == only_ifindex;
 	if (dev->flags & IFF_LOOPBACK)
 		return true;
-	if ((rx || !all_hops) && BPF_CORE_READ_BITFIELD_PROBED(dev, priv_flags) & IFF_BRIDGE_PORT)
+	if ((rx || !all_hops) && LOAD_BITS(dev, priv_flags) & IFF_BRIDGE_PORT)
 		return false; /* a bridge reports itself what is from or for this host */
 	return rx || ((all_hops || is_senders_device(skb, dev)) && !is_stacked(dev));
 }
@@ -149,7 +149,7 @@ static __always_inline bool asked(struct sighting *s)
 
 static __always_inline bool to_many(struct sk_buff *skb)
 {
-	__u8 type = BPF_CORE_READ_BITFIELD_PROBED(skb, pkt_type);
+	__u8 type = LOAD_BITS(skb, pkt_type);
 
 	return type == PACKET_BROADCAST || type == PACKET_MULTICAST;
 }
@@ -174,7 +174,7 @@ static __always_inline void fill_head(struct event *e, struct sighting *s, __u8 
 	e->newstate = owner ? owner->__sk_common.skc_state : 0;
 	e->detail = PACKET_OUTGOING;
 	if (s->rx)
-		e->detail = BPF_CORE_READ_BITFIELD_PROBED(s->skb, pkt_type);
+		e->detail = LOAD_BITS(s->skb, pkt_type);
 }
 
 /* name_device fills the part EV_NAME of a packet's record. */

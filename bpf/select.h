@@ -107,7 +107,7 @@ static __always_inline bool is_passed_over(struct sock *sk)
 		return false;
 	if (cgroup_count && !in_cgroup(sk))
 		return true;
-	return is_anothers(have_cookie_helper ? BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) : plain(sk));
+	return is_anothers(have_cookie_helper ? LOAD(sk, __sk_common.skc_cookie.counter) : plain(sk));
 }
 
 /* unmap: a dual-stack socket's IPv4 connection (::ffff:a.b.c.d) has IPv4 packets. */
@@ -128,11 +128,11 @@ static __always_inline bool flow_of(struct sock *sk, __u32 netns, struct flow_ke
 	struct sock_common *c = &sk->__sk_common;
 
 	key->netns = netns;
-	key->lport = BPF_CORE_READ(c, skc_num);
-	key->rport = bpf_ntohs(BPF_CORE_READ(c, skc_dport));
-	if (BPF_CORE_READ(c, skc_family) == AF_INET) {
-		*(__u32 *)key->local = BPF_CORE_READ(c, skc_rcv_saddr);
-		*(__u32 *)key->remote = BPF_CORE_READ(c, skc_daddr);
+	key->lport = LOAD(c, skc_num);
+	key->rport = bpf_ntohs(LOAD(c, skc_dport));
+	if (LOAD(c, skc_family) == AF_INET) {
+		*(__u32 *)key->local = LOAD(c, skc_rcv_saddr);
+		*(__u32 *)key->remote = LOAD(c, skc_daddr);
 	} else {
 		BPF_CORE_READ_INTO(&key->local, c, skc_v6_rcv_saddr.in6_u.u6_addr8);
 		BPF_CORE_READ_INTO(&key->remote, c, skc_v6_daddr.in6_u.u6_addr8);

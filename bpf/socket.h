@@ -24,38 +24,61 @@ enum tcp_state { /* include/net/tcp_states.h */
 };
 
 /*
+ * bpf_rdonly_cast (6.2) takes any number for the address of a struct, whose fields
+ * are then loaded directly: an instruction, where a call of bpf_probe_read_kernel
+ * takes 50-100 ns. The loader finds out whether it is there.
+ */
+const volatile bool have_rdonly_cast = false;
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+
+#define cast(p) ((typeof(p))bpf_rdonly_cast(p, bpf_core_type_id_kernel(typeof(*(p)))))
+
+/* LOAD reads a field; an address that is none reads as 0. LOAD_BITS is for fields that are narrower than a byte on some kernel. */
+#define LOAD(p, field) (have_rdonly_cast ? cast(p)->field : BPF_CORE_READ(p, field))
+#define LOAD_BITS(p, field)                                                                                    \
+	({                                                                                                     \
+		typeof(p) to = (p);                                                                            \
+		if (have_rdonly_cast)                                                                          \
+			to = cast(to);                                                                         \
+		have_rdonly_cast ? BPF_CORE_READ_BITFIELD(to, field) : BPF_CORE_READ_BITFIELD_PROBED(to, field); \
+	})
+
+/*
+ * plainly takes the verifier's trust from a typed pointer. For each pointer that is
+ * loaded through a trusted one, on each path, it asks whether that is to be trusted
+ * too, and searches all the kernel's type names for the answer: milliseconds each,
+ * which were most of the time to start. The loads stay what they are; only helpers
+ * want trust.
+ */
+#define plainly(p) (have_rdonly_cast ? cast(p) : (p))
+
+/* number_at reads 8 bytes as a number, whatever pointer they are: verifiers refuse to compute with a typed one. */
+static __always_inline __u64 number_at(const void *address)
+{
+	struct timespec64 *any = (void *)address; /* it begins with a 64-bit number */
+	__u64 value = 0;
+
+	if (have_rdonly_cast)
+		return cast(any)->tv_sec;
+	bpf_probe_read_kernel(&value, sizeof(value), address);
+	return value;
+}
+
+/*
  * argument reads one raw argument of the tracepoint as a plain number. For
  * pointers that may be NULL: early verifiers take them for never NULL and drop
  * the check, later ones refuse arithmetic on them.
  */
 static __always_inline __u64 argument(unsigned long long *ctx, int i)
 {
-	__u64 value = 0;
-
-	bpf_probe_read_kernel(&value, sizeof(value), &ctx[i]);
-	return value;
+	return number_at(&ctx[i]);
 }
 
-/* plain turns a typed pointer into a number to compute with, which early verifiers refuse. */
+/* plain turns a typed pointer into a number. */
 static __always_inline __u64 plain(const void *p)
 {
-	__u64 value = 0;
-
-	bpf_probe_read_kernel(&value, sizeof(value), &p);
-	return value;
+	return number_at(&p);
 }
-
-/*
- * plainly takes the verifier's trust from a typed pointer (6.2). For each pointer
- * that is loaded through a trusted one, on each path, it asks whether that is to
- * be trusted too, and searches all the kernel's type names for the answer:
- * milliseconds each, which were most of the time to start. The loads stay what
- * they are; only helpers want trust.
- */
-const volatile bool have_rdonly_cast = false;
-extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
-
-#define plainly(p) (have_rdonly_cast ? (typeof(p))bpf_rdonly_cast(p, bpf_core_type_id_kernel(typeof(*(p)))) : (p))
 
 static __always_inline struct net *net_of(struct sock *sk)
 {
@@ -84,10 +107,10 @@ static __always_inline __u64 cookie_of(struct sock *sk)
  */
 static __always_inline __u64 known_cookie_of(struct sock *sk)
 {
-	if (!BPF_CORE_READ(sk, __sk_common.skc_num))
+	if (!LOAD(sk, __sk_common.skc_num))
 		return 0; /* the namespace's own control socket: not a connection */
 	if (have_cookie_helper)
-		return BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+		return LOAD(sk, __sk_common.skc_cookie.counter);
 	return plain(sk);
 }
 
@@ -132,10 +155,10 @@ static __always_inline __u64 quick_cgroup_of(struct sock *sk)
 /* full_tcp_socket: skb->sk may be NULL, a request or a timewait socket; only a full one has the rest. */
 static __always_inline bool full_tcp_socket(struct sock *sk)
 {
-	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	__u8 state = LOAD(sk, __sk_common.skc_state);
 
 	return sk && state && state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV &&
-	       BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP;
+	       LOAD(sk, sk_protocol) == IPPROTO_TCP;
 }
 
 /* At ->CLOSE an auto-bound socket has lost skc_num, but not yet inet_sport. */
@@ -143,18 +166,18 @@ static __always_inline __u16 local_port(struct sock *sk, __u16 num)
 {
 	if (num)
 		return num;
-	return bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+	return bpf_ntohs(LOAD((struct inet_sock *)sk, inet_sport));
 }
 
 /* fill_tuple copies the tuple of any socket, request and timewait ones included. */
 static __always_inline void fill_tuple(struct event *e, struct sock_common *c)
 {
-	e->family = BPF_CORE_READ(c, skc_family);
-	e->sport = BPF_CORE_READ(c, skc_num);
-	e->dport = bpf_ntohs(BPF_CORE_READ(c, skc_dport));
+	e->family = LOAD(c, skc_family);
+	e->sport = LOAD(c, skc_num);
+	e->dport = bpf_ntohs(LOAD(c, skc_dport));
 	if (e->family == AF_INET) {
-		*(__u32 *)e->saddr = BPF_CORE_READ(c, skc_rcv_saddr);
-		*(__u32 *)e->daddr = BPF_CORE_READ(c, skc_daddr);
+		*(__u32 *)e->saddr = LOAD(c, skc_rcv_saddr);
+		*(__u32 *)e->daddr = LOAD(c, skc_daddr);
 	} else {
 		BPF_CORE_READ_INTO(&e->saddr, c, skc_v6_rcv_saddr.in6_u.u6_addr8);
 		BPF_CORE_READ_INTO(&e->daddr, c, skc_v6_daddr.in6_u.u6_addr8);
