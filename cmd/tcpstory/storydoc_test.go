@@ -92,6 +92,9 @@ func verdictCell(list []lab.Verdict) string {
 		cell := "`" + v.Rule + "` " + string(v.Place)
 		if v.Reason != "" {
 			cell += ", " + v.Reason
+			if v.Reason6 != "" {
+				cell += " (over IPv6 " + v.Reason6 + ")"
+			}
 		}
 		for _, what := range slices.Sorted(maps.Keys(v.Numbers)) {
 			cell += fmt.Sprintf(", %d %s", v.Numbers[what], what)

@@ -255,6 +255,7 @@ func synAckDropped(x *exam) (f Finding, ok bool) {
 		f.Text = fmt.Sprintf("%s arrived here in %s, and the socket never moved: no reason is told", plural(x.r.saw.synAckIn, "SYN-ACK"), x.span())
 		return f, true
 	}
+	f.Next = dropWords[drop.Reason].next
 	f.Text = fmt.Sprintf("%s arrived here in %s and this host threw them away (%s)", plural(drop.Count, "SYN-ACK"), x.span(), reason(drop.Reason))
 	return f, true
 }
@@ -298,7 +299,7 @@ func synDropped(x *exam) (f Finding, ok bool) {
 	if drop == nil || x.r.born || x.r.saw.synAckOut > 0 || !x.callerIsOver() && !x.lasts(drop.Time) {
 		return f, false
 	}
-	return Finding{Certainty: Sure, Standing: true, cites: of(Arrived, DroppedIn),
+	return Finding{Certainty: Sure, Standing: true, cites: of(Arrived, DroppedIn), Next: dropWords[drop.Reason].next,
 		Text: fmt.Sprintf("%s arrived in %s and this host threw them away before a listener saw them (%s)", plural(drop.Count, "SYN"), seconds(time.Duration(drop.Last-drop.Time)), reason(drop.Reason))}.number("syns", drop.Count), true
 }
 
@@ -366,13 +367,6 @@ func (x *exam) device() string {
 		return " on " + c.Device
 	}
 	return ""
-}
-
-func reason(s string) string {
-	if s == "" {
-		return "the kernel gives no reason"
-	}
-	return s
 }
 
 func times(n uint32) string {

@@ -33,6 +33,7 @@ func (e *Engine) kernel(r *record, s *conn.Step) {
 		c.Sight = DroppedOut
 		if ev.Packet.Dir == tcp.DirIn {
 			c.Sight = DroppedIn
+			r.lacked(&c)
 		}
 	case tcp.KindSendReset:
 		c.Sight = ResetSent

@@ -213,13 +213,8 @@ var nearMisses = []nearMiss{
 		}
 		return s
 	}},
-	{"dropped-locally", "segments", nil, func(percent int) *scene {
-		s := begin()
-		for range pick(percent, limits.Timeouts) {
-			s.Kernel(s.c, tcp.KindDrop, conntest.Reason("NETFILTER_DROP"), conntest.Segment(tcp.DirIn, conntest.PA, s.ack, 100))
-		}
-		return s
-	}},
+	{"dropped-locally", "segments", nil, func(percent int) *scene { return thrownAway(percent, "NETFILTER_DROP") }},
+	{"dropped-locally", "segments", nil, func(percent int) *scene { return thrownAway(percent, "") }}, // before 5.17
 	{"close-wait-leak", "CLOSE_WAIT", nil, lasts(tcp.LastAck, tcp.Established, tcp.CloseWait)},
 	{"fin-wait2-stuck", "FIN_WAIT2", nil, lasts(tcp.Close, tcp.Established, tcp.FinWait1, tcp.FinWait2)},
 	{"fin-wait1-unanswered", "FIN_WAIT1", nil, lasts(tcp.FinWait2, tcp.Established, tcp.FinWait1)},
@@ -228,6 +223,16 @@ var nearMisses = []nearMiss{
 		const ports = 1000
 		return piled(ports*int(limits.PortShare)/100*percent/100, ports)
 	}},
+}
+
+// thrownAway are segments with data that arrive and that the kernel throws away.
+func thrownAway(percent int, reason string) *scene {
+	s := begin()
+	s.confirmed()
+	for range pick(percent, limits.Timeouts) {
+		s.Kernel(s.c, tcp.KindDrop, conntest.Reason(reason), conntest.Segment(tcp.DirIn, conntest.PA, s.ack, 100))
+	}
+	return s
 }
 
 // probed is a request that a tail loss probe had to bring.

@@ -135,6 +135,7 @@ type seen struct {
 	resetState          tcp.State
 	refused             tcp.Flags // of the segment that a RST answered
 	refusedLen          uint32
+	unexplained         uint32 // data segments that this end lacks, and that the kernel threw away without a reason
 	bareSynAck          uint32 // SYN-ACKs without a request socket: SYN cookies
 	firstSyn            int64
 }

@@ -247,30 +247,17 @@ func droppedLocally(x *exam) (f Finding, ok bool) {
 	if !r.born || r.State == tcp.SynSent || r.from == tcp.SynSent {
 		return f, false
 	}
-	var n uint32
-	why := ""
-	x.clue(func(c *Clue) bool {
-		if c.Sight == DroppedIn && c.Flags&(tcp.SYN|tcp.FIN|tcp.RST) == 0 && c.Len > 0 && isFirewall(c.Reason) {
-			n += c.Count
-			why = c.Reason
-		}
-		return false
-	})
+	f = Finding{Certainty: Sure, Standing: !x.over, cites: of(DroppedIn, Arrived)}
+	n, why := x.droppedIn(func(w dropWord) bool { return w.host })
+	if n < x.lim.Timeouts {
+		n, why, f.Certainty = r.saw.unexplained, "", Probably // before 5.17
+	}
 	if n < x.lim.Timeouts {
 		return f, false
 	}
-	f = Finding{Certainty: Sure, Standing: !x.over, cites: of(DroppedIn, Arrived),
-		Text: fmt.Sprintf("%s of an open connection arrived and this host threw them away (%s)", plural(n, "segment"), why)}
+	f.Next = dropWords[why].next
+	f.Text = fmt.Sprintf("%s of an open connection arrived and this host threw them away (%s)", plural(n, "segment"), reason(why))
 	return f.number("segments", n), true
-}
-
-// isFirewall: the reason is not TCP's own; of those it has many that are no trouble.
-func isFirewall(reason string) bool {
-	switch reason {
-	case "NETFILTER_DROP", "IP_RPFILTER", "TC_INGRESS", "XDP", "XFRM_POLICY", "SOCKET_FILTER", "IP_CSUM", "TCP_CSUM":
-		return true
-	}
-	return false
 }
 
 // lossPlace says where segments of this end go lost.

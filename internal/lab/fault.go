@@ -43,6 +43,7 @@ const (
 	RejectProhibited             // answer with ICMP "administratively prohibited"
 	Translate                    // DNAT to Rule.Target
 	Masquerade                   // SNAT to the device's address, Postrouting
+	Corrupt                      // change it, and not its checksum
 )
 
 // Rule selects TCP packets; zero fields select all. Ports are host order.
@@ -56,6 +57,7 @@ type Rule struct {
 	Flags    tcp.Flags // all of these set
 	Data     bool      // carries data, some 100 bytes at least
 	Longer   uint32    // more than so many bytes, IP header included
+	Astray   bool      // whose way back leads over another device than it came by
 	Unknown  bool      // of no connection that this host's connection tracking knows
 	First    uint32    // only the first so many packets that match the rest
 	To       netip.Addr

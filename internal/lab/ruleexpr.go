@@ -15,6 +15,7 @@ const (
 	tcpSourcePort = 0
 	tcpDestPort   = 2
 	tcpFlags      = 13
+	tcpUrgent     = 18
 	ip4Dest       = 16
 	ip6Dest       = 24
 )
@@ -44,6 +45,7 @@ func (r Rule) exprs() []expr.Any {
 	}
 	e = append(e, r.sizeExprs()...)
 	e = append(e, r.trackExprs()...)
+	e = append(e, r.pathExprs()...)
 	e = append(e, r.destExprs()...)
 	if r.First != 0 {
 		e = append(e, firstOf(r.First)...)
@@ -108,6 +110,15 @@ func (r Rule) trackExprs() []expr.Any {
 	}
 }
 
+// pathExprs asks the routes for the sender by the device that it came by: nothing is
+// found where they lead elsewhere.
+func (r Rule) pathExprs() []expr.Any {
+	if !r.Astray {
+		return nil
+	}
+	return match(&expr.Fib{Register: 1, FlagSADDR: true, FlagIIF: true, ResultOIF: true}, 0, 0, 0, 0)
+}
+
 func (r Rule) destExprs() []expr.Any {
 	if !r.To.IsValid() {
 		return nil
@@ -140,6 +151,11 @@ func (r Rule) verdict() []expr.Any {
 		return []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}}
 	case Translate:
 		return r.translate()
+	case Corrupt: // a part that means nothing without its flag, and that its checksum covers
+		return []expr.Any{
+			&expr.Immediate{Register: 1, Data: []byte{0, 1}},
+			&expr.Payload{OperationType: expr.PayloadWrite, SourceRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: tcpUrgent, Len: 2},
+		}
 	case Masquerade:
 		return []expr.Any{&expr.Masq{}}
 	default:

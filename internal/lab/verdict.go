@@ -41,8 +41,9 @@ type Verdict struct {
 	// replaces it over IPv6; a kernel that tells SureBy, a kind of event, makes it Surely.
 	Certainty, Certainty6 Certainty
 	SureBy                string
-	// Reason is the kernel's word (6.18's name) that must be among the evidence.
-	Reason string
+	// Reason is the kernel's word (6.18's name) that must be among the evidence; Reason6,
+	// if set, replaces it over IPv6.
+	Reason, Reason6 string
 	// Numbers are those that are certain: what is counted, and how many.
 	Numbers map[string]int
 	// May: it is true and may be said, and need not.
@@ -58,6 +59,14 @@ func (v Verdict) Claims(f Family) Certainty {
 		return cmp.Or(v.Certainty6, v.Certainty, Surely)
 	}
 	return cmp.Or(v.Certainty, Surely)
+}
+
+// Why is the kernel's reason over a family; none need be known if it is empty.
+func (v Verdict) Why(f Family) string {
+	if f == IPv6 {
+		return cmp.Or(v.Reason6, v.Reason)
+	}
+	return v.Reason
 }
 
 // said is a verdict without ado.

@@ -38,7 +38,7 @@ func (s *score) compare(t *testing.T, p *performance, v *vantage, who string) {
 	}
 	for i, w := range musts {
 		if i >= len(last) || !v.matches(&last[i], w, p.family) {
-			t.Errorf("%s (%s, %s) %v %s was to be said in place %d", w.Rule, w.Place, w.Claims(p.family), w.Numbers, w.Reason, i)
+			t.Errorf("%s (%s, %s) %v %s was to be said in place %d", w.Rule, w.Place, w.Claims(p.family), w.Numbers, w.Why(p.family), i)
 			continue
 		}
 		s.hit++
@@ -90,7 +90,7 @@ func (v *vantage) matches(f *found, w lab.Verdict, over lab.Family) bool {
 			return false
 		}
 	}
-	because := w.Reason == "" || f.cites(func(c *diagnose.Clue) bool { return c.Reason == w.Reason })
+	because := w.Why(over) == "" || f.cites(func(c *diagnose.Clue) bool { return c.Reason == w.Why(over) })
 	return v.agrees(f, w, over) && because && len(f.evidence) > 0
 }
 

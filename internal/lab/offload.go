@@ -1,0 +1,41 @@
+package lab
+
+import (
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// ethtoolValue is struct ethtool_value.
+type ethtoolValue struct{ cmd, data uint32 }
+
+// ifreqData is struct ifreq with a pointer.
+type ifreqData struct {
+	name [unix.IFNAMSIZ]byte
+	data *ethtoolValue
+	_    [8]byte
+}
+
+// sumsUp says whether a device computes the checksums of what leaves it (ethtool -K
+// DEVICE tx). A veth that does leaves that undone, and the other end takes the segment
+// for whole, whatever has become of it on the way.
+func (h *Host) sumsUp(device string, yes bool) error {
+	value := ethtoolValue{cmd: unix.ETHTOOL_STXCSUM}
+	if yes {
+		value.data = 1
+	}
+	req := ifreqData{data: &value}
+	copy(req.name[:unix.IFNAMSIZ-1], device)
+	return h.ns.within(func() error {
+		sock, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("open a socket on the %s: %w", h.name, err)
+		}
+		defer unix.Close(sock)
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(sock), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&req))); errno != 0 {
+			return fmt.Errorf("set checksum offload of %s on the %s: %w", device, h.name, errno)
+		}
+		return nil
+	})
+}
