@@ -215,6 +215,8 @@ var nearMisses = []nearMiss{
 	}},
 	{"dropped-locally", "segments", nil, func(percent int) *scene { return thrownAway(percent, "NETFILTER_DROP") }},
 	{"dropped-locally", "segments", nil, func(percent int) *scene { return thrownAway(percent, "") }}, // before 5.17
+	{"unacceptable-segments", "segments", nil, func(percent int) *scene { return thrownAway(percent, "TCP_RFC7323_PAWS") }},
+	{"unacceptable-segments", "segments", nil, func(percent int) *scene { return thrownAway(percent, "TCP_INVALID_SEQUENCE") }},
 	{"close-wait-leak", "CLOSE_WAIT", nil, lasts(tcp.LastAck, tcp.Established, tcp.CloseWait)},
 	{"fin-wait2-stuck", "FIN_WAIT2", nil, lasts(tcp.Close, tcp.Established, tcp.FinWait1, tcp.FinWait2)},
 	{"fin-wait1-unanswered", "FIN_WAIT1", nil, lasts(tcp.FinWait2, tcp.Established, tcp.FinWait1)},

@@ -6,6 +6,7 @@ import "tcpstory/internal/tcp"
 type dropWord struct {
 	says, next string
 	host       bool // the host threw it away before a socket saw it
+	unfit      bool // the socket did not take it: RFC 9293's unacceptable segment
 }
 
 // dropWords are the reasons that are trouble for a connection that is open, by 6.18's
@@ -21,6 +22,12 @@ var dropWords = map[string]dropWord{
 		next: "ip route get SENDER: is it the device that it came by? net.ipv4.conf.*.rp_filter (2 is loose); ip rule"},
 	"IP_CSUM":  {host: true, says: "their IP header's checksum is wrong", next: spoiled},
 	"TCP_CSUM": {host: true, says: "their checksum is wrong", next: spoiled},
+
+	"TCP_RFC7323_PAWS":         {unfit: true, says: "their timestamps are older than what came before"},
+	"TCP_RFC7323_TSECR":        {unfit: true, says: "they echo timestamps that were never sent"},
+	"TCP_INVALID_SEQUENCE":     {unfit: true, says: "their sequence numbers lie beyond the window"},
+	"TCP_INVALID_END_SEQUENCE": {unfit: true, says: "they reach beyond the window"},
+	"TCP_ACK_UNSENT_DATA":      {unfit: true, says: "they acknowledge what was never sent"},
 }
 
 const spoiled = "what on the way changes segments (NAT, tunnel, a failing card or cable); nstat -az TcpInCsumErrors; ethtool -k (offloads)"
@@ -45,7 +52,10 @@ func (r *record) lacked(c *Clue) {
 	if c.Sight != DroppedIn || c.Len == 0 || c.Flags&noStream != 0 || !r.born || !r.in.known || int32(c.Seq+c.Len-r.in.acked) <= 0 {
 		return
 	}
-	if c.Reason == "" {
+	switch {
+	case dropWords[c.Reason].unfit:
+		r.saw.untaken++
+	case c.Reason == "":
 		r.saw.unexplained++
 	}
 }

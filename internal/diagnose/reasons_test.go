@@ -36,6 +36,7 @@ func TestDropWords(t *testing.T) {
 		{"NETFILTER_DROP", "dropped-locally", "(NETFILTER_DROP)", diagnose.Sure},
 		{"IP_RPFILTER", "dropped-locally", "(IP_RPFILTER: the way back to their sender is another)", diagnose.Sure},
 		{"TCP_CSUM", "dropped-locally", "(TCP_CSUM: their checksum is wrong)", diagnose.Sure},
+		{"TCP_RFC7323_PAWS", "unacceptable-segments", "(TCP_RFC7323_PAWS: their timestamps are older than what came before)", diagnose.Sure},
 		{"", "dropped-locally", "(the kernel gives no reason)", diagnose.Probably},
 	} {
 		s := thrownAway(120, c.reason)

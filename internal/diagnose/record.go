@@ -135,7 +135,8 @@ type seen struct {
 	resetState          tcp.State
 	refused             tcp.Flags // of the segment that a RST answered
 	refusedLen          uint32
-	unexplained         uint32 // data segments that this end lacks, and that the kernel threw away without a reason
+	untaken             uint32 // data segments that this end lacks, and did not take: not acceptable,
+	unexplained         uint32 // or the kernel does not say why
 	bareSynAck          uint32 // SYN-ACKs without a request socket: SYN cookies
 	firstSyn            int64
 }

@@ -79,6 +79,14 @@ var stuck = []Rule{
 			return []Limit{count("segments", l.Timeouts)}
 		},
 	},
+	{
+		Name: "unacceptable-segments", Family: Stuck, Place: AfterWire, find: unacceptable,
+		Says: "segments of an open connection arrived, and the socket did not take them: their numbers or timestamps are not those of its present",
+		Next: "what on the way rewrites sequence numbers or timestamps (a firewall, a load balancer, NAT of several hosts)? nstat -az TcpExtPAWSEstab; from kernel 5.17 on",
+		Limits: func(l *Limits) []Limit {
+			return []Limit{count("segments with data that is still lacking", l.Timeouts)}
+		},
+	},
 }
 
 func slowApplication(x *exam) (f Finding, ok bool) {
@@ -257,6 +265,17 @@ func droppedLocally(x *exam) (f Finding, ok bool) {
 	}
 	f.Next = dropWords[why].next
 	f.Text = fmt.Sprintf("%s of an open connection arrived and this host threw them away (%s)", plural(n, "segment"), reason(why))
+	return f.number("segments", n), true
+}
+
+func unacceptable(x *exam) (f Finding, ok bool) {
+	n := x.r.saw.untaken
+	if n < x.lim.Timeouts {
+		return f, false
+	}
+	_, why := x.droppedIn(func(w dropWord) bool { return w.unfit })
+	f = Finding{Certainty: Sure, Standing: !x.over, cites: of(DroppedIn, Arrived), Text: fmt.Sprintf(
+		"%s with data that this end's program lacks arrived, and its socket did not take them (%s)", plural(n, "segment"), reason(why))}
 	return f.number("segments", n), true
 }
 

@@ -1,7 +1,10 @@
 package lab
 
 import (
+	"time"
+
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"tcpstory/internal/tcp"
 )
@@ -40,6 +43,30 @@ var arriving = []Scenario{
 			Both:   because("syn-dropped-locally", AfterTheWire, "TCP_CSUM"),
 		},
 		Proof: []Count{{Server, "Tcp", "InCsumErrors", 2}},
+	},
+	{
+		Name: "bad-checksum", Port: 7794, Topology: Routed, act: badChecksum,
+		About: "segments come with a wrong checksum",
+		Story: timelyStory(),
+		Verdicts: Verdicts{
+			Client: counted("loss-timeouts", OnTheWay, "timeouts", untaken),
+			Server: because("dropped-locally", AfterTheWire, "TCP_CSUM"),
+			Both: then(counted("loss-timeouts", AfterTheWire, "timeouts", untaken),
+				because("dropped-locally", AfterTheWire, "TCP_CSUM")),
+		},
+		Proof: []Count{{Server, "Tcp", "InCsumErrors", untaken}, {Client, "TcpExt", "TCPTimeouts", untaken}},
+	},
+	{
+		Name: "old-timestamps", Port: 7795, Topology: Routed, act: oldTimestamps,
+		About: "a middlebox rewrites timestamps: too old",
+		Story: timelyStory(),
+		Verdicts: Verdicts{
+			Client: counted("loss-timeouts", OnTheWay, "timeouts", untaken),
+			Server: because("unacceptable-segments", AfterTheWire, "TCP_RFC7323_PAWS"),
+			Both: then(counted("loss-timeouts", AfterTheWire, "timeouts", untaken),
+				because("unacceptable-segments", AfterTheWire, "TCP_RFC7323_PAWS")),
+		},
+		Proof: []Count{{Server, "TcpExt", "PAWSEstab", untaken}, {Client, "TcpExt", "TCPTimeouts", untaken}},
 	},
 }
 
@@ -128,4 +155,35 @@ func badChecksumSyn(r *run) {
 	r.connect(synCount)
 	r.stand()
 	r.fails()
+}
+
+// inVain has the client send a segment that is spoilt several times, and then arrives.
+func inVain(r *run, why string, rule Rule) {
+	r.sysctl(r.client, "net.ipv4.tcp_early_retrans", "0")
+	r.establish()
+	r.exchange()
+	rule.Data, rule.First = true, untaken
+	f := r.mangles(why, rule)
+	r.delivers(r.clientPeer, r.serverPeer, requestSize)
+	r.caught(f, untaken)
+	r.stand()
+	r.orderly(r.clientPeer, r.serverPeer)
+}
+
+func badChecksum(r *run) {
+	r.sums()
+	inVain(r, "changes what comes next with data, and not its checksum", Rule{Action: Corrupt})
+}
+
+// farPast is how much older than true a rewritten timestamp is.
+const farPast = 10 * time.Minute
+
+// oldTimestamps: without an offset of their own, timestamps are the monotonic clock's
+// milliseconds.
+func oldTimestamps(r *run) {
+	r.sysctl(r.client, "net.ipv4.tcp_timestamps", "2")
+	var now unix.Timespec
+	r.try(func() error { return unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) })
+	past := time.Duration(now.Nano()) - farPast
+	inVain(r, "rewrites the timestamp of what comes next with data", Rule{Action: Backdate, Stamp: uint32(past.Milliseconds())})
 }

@@ -44,6 +44,7 @@ const (
 	Translate                    // DNAT to Rule.Target
 	Masquerade                   // SNAT to the device's address, Postrouting
 	Corrupt                      // change it, and not its checksum
+	Backdate                     // set the TCP timestamp to Rule.Stamp
 )
 
 // Rule selects TCP packets; zero fields select all. Ports are host order.
@@ -63,6 +64,7 @@ type Rule struct {
 	To       netip.Addr
 	Action   Action
 	Target   netip.AddrPort // of Translate
+	Stamp    uint32         // of Backdate
 }
 
 // Fault is a rule at work on a host.

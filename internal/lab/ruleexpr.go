@@ -25,6 +25,9 @@ const (
 // timestamps 152), bytes.
 const withData = 128
 
+// timestampOption is RFC 7323's kind.
+const timestampOption = 8
+
 // once is a modulus that no test's count of packets reaches.
 const once = 1 << 31
 
@@ -155,6 +158,11 @@ func (r Rule) verdict() []expr.Any {
 		return []expr.Any{
 			&expr.Immediate{Register: 1, Data: []byte{0, 1}},
 			&expr.Payload{OperationType: expr.PayloadWrite, SourceRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: tcpUrgent, Len: 2},
+		}
+	case Backdate:
+		return []expr.Any{
+			&expr.Immediate{Register: 1, Data: binary.BigEndian.AppendUint32(nil, r.Stamp)},
+			&expr.Exthdr{SourceRegister: 1, Op: expr.ExthdrOpTcpopt, Type: timestampOption, Offset: 2, Len: 4},
 		}
 	case Masquerade:
 		return []expr.Any{&expr.Masq{}}
