@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -311,7 +312,8 @@ func synAckUnanswered(x *exam) (f Finding, ok bool) {
 	if r.Role != conn.RoleServer || r.State == tcp.Established || r.saw.synAckOut == 0 && r.saw.synAckAgain == 0 || r.saw.ackIn > 0 || r.saw.rstIn > 0 {
 		return f, false
 	}
-	if !x.over && !x.lasts(r.since) || x.over && r.from != tcp.SynRecv {
+	since := cmp.Or(r.since, r.saw.firstSyn) // a SYN cookie leaves no socket that could be in a state
+	if !x.over && !x.lasts(since) || x.over && r.from != tcp.SynRecv {
 		return f, false
 	}
 	n := max(r.saw.synAckOut, r.saw.synAckAgain)
@@ -319,7 +321,7 @@ func synAckUnanswered(x *exam) (f Finding, ok bool) {
 		return f, false
 	}
 	return Finding{Certainty: Sure, Standing: !x.over, cites: of(Arrived, Left, SynAckAgain, DroppedOut, Moved),
-		Text: fmt.Sprintf("%s left in %s, the last ACK of the handshake never came", plural(n, "SYN-ACK"), seconds(time.Duration(x.now-r.since)))}, true
+		Text: fmt.Sprintf("%s left in %s, the last ACK of the handshake never came", plural(n, "SYN-ACK"), seconds(time.Duration(x.now-since)))}, true
 }
 
 func synUnanswered(x *exam) (f Finding, ok bool) {

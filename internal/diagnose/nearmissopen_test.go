@@ -1,9 +1,12 @@
 package diagnose_test
 
 import (
+	"strings"
+	"testing"
 	"time"
 
 	"tcpstory/internal/conn/conntest"
+	"tcpstory/internal/diagnose"
 	"tcpstory/internal/tcp"
 )
 
@@ -168,3 +171,16 @@ func (s *scene) moves(by tcp.Stack) {
 }
 
 func counts(by tcp.Stack) func(*scene) { return func(s *scene) { s.moves(by) } }
+
+// TestCookiesLast: SYN cookies leave no socket; how long they were unanswered is known
+// all the same.
+func TestCookiesLast(t *testing.T) {
+	s := reception(3, limits.After, func(s *scene) {
+		s.Sends(s.v, conntest.Header{Flags: conntest.SA, Seq: 7000, Ack: 1001, Window: 65160, Options: conntest.SynOptions}, conntest.Forgotten)
+	})
+	list := saidOf(t, s.Story, s.v.Netns)
+	certain(t, list, "synack-unanswered", diagnose.Sure)
+	if len(list) == 1 && !strings.HasPrefix(list[0].text, "3 SYN-ACKs left in 3.0 s") {
+		t.Errorf("said was %q", list[0].text)
+	}
+}

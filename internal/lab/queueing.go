@@ -61,8 +61,8 @@ var queueing = []Scenario{
 		Verdicts: Verdicts{
 			Server: probably("syn-queue-full", AfterTheWire), // a cookie may be sent always
 			Both:   probably("syn-queue-full", AfterTheWire),
-			Others: []string{"syn-queue-full", "synack-unanswered"},
-			Held:   true, // so long that the counters are read
+			Others: []string{"syn-queue-full", "synack-unanswered", "refused"}, // at last nobody listens
+			Held:   true,                                                       // so long that the counters are read
 		},
 		Proof: []Count{{Server, "TcpExt", "SyncookiesRecv", 1}, {Server, "TcpExt", "TCPReqQFullDoCookies", 1}},
 	},

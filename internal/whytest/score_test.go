@@ -44,7 +44,7 @@ func (s *score) compare(t *testing.T, p *performance, v *vantage, who string) {
 		s.hit++
 	}
 	if t.Failed() {
-		t.Log(v.all())
+		t.Logf("something was lost %d times meanwhile%s", v.gaps, v.all())
 	}
 }
 
