@@ -143,9 +143,11 @@ func (r *run) mangles(why string, rule Rule) *Fault {
 	return r.breaks("the router "+why, r.router(), rule)
 }
 
-// sums has the client's kernel write checksums, which a veth else leaves undone.
+// sums has the client's kernel write checksums, which a veth else leaves undone. The
+// device is not its old self at once: what waits for a neighbour may wait a second.
 func (r *run) sums() {
 	r.try(func() error { return r.client.sumsUp(r.client.device, false) })
+	r.poll("the server to be in reach", func() (bool, error) { return r.client.reaches(r.server.Addr(r.family)) })
 }
 
 func badChecksumSyn(r *run) {

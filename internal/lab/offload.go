@@ -1,7 +1,11 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
+	"net"
+	"net/netip"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -38,4 +42,27 @@ func (h *Host) sumsUp(device string, yes bool) error {
 		}
 		return nil
 	})
+}
+
+// reaches reports that a host answers by an ICMP error, soon, a datagram to a port where
+// nobody listens. No TCP is needed for that.
+func (h *Host) reaches(addr netip.Addr) (ok bool, err error) {
+	const discard, soon = 9, 300 * time.Millisecond
+	err = h.ns.within(func() error {
+		c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, discard)))
+		if err != nil {
+			return fmt.Errorf("reach %s from the %s: %w", addr, h.name, err)
+		}
+		defer c.Close()
+		if _, err := c.Write([]byte{0}); err != nil {
+			return nil // the next hop does not answer yet
+		}
+		if err := c.SetReadDeadline(time.Now().Add(soon)); err != nil {
+			return err
+		}
+		_, err = c.Read(make([]byte, 1))
+		ok = errors.Is(err, unix.ECONNREFUSED)
+		return nil
+	})
+	return ok, err
 }
