@@ -115,6 +115,7 @@ func (r *run) detour() (straight func()) {
 }
 
 func reversePathSyn(r *run) {
+	r.meets()
 	r.detour()
 	r.listen()
 	r.connect(synCount)
@@ -123,6 +124,7 @@ func reversePathSyn(r *run) {
 }
 
 func reversePath(r *run) {
+	r.meets()
 	r.sysctl(r.client, "net.ipv4.tcp_early_retrans", "0")
 	r.establish()
 	r.exchange()
@@ -143,15 +145,20 @@ func (r *run) mangles(why string, rule Rule) *Fault {
 	return r.breaks("the router "+why, r.router(), rule)
 }
 
-// sums has the client's kernel write checksums, which a veth else leaves undone. The
-// device is not its old self at once: what waits for a neighbour may wait a second.
+// sums has the client's kernel write checksums, which a veth else leaves undone.
 func (r *run) sums() {
 	r.try(func() error { return r.client.sumsUp(r.client.device, false) })
+}
+
+// meets waits until the client reaches the server: a neighbour of a fresh host may take
+// a second to answer, and a SYN that waits for it makes later time-outs three seconds long.
+func (r *run) meets() {
 	r.poll("the server to be in reach", func() (bool, error) { return r.client.reaches(r.server.Addr(r.family)) })
 }
 
 func badChecksumSyn(r *run) {
 	r.sums()
+	r.meets()
 	r.mangles("changes SYNs to the port, and not their checksum", Rule{Action: Corrupt})
 	r.listen()
 	r.connect(synCount)
