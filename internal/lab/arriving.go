@@ -168,6 +168,7 @@ func badChecksumSyn(r *run) {
 
 // inVain has the client send a segment that is spoilt several times, and then arrives.
 func inVain(r *run, why string, rule Rule) {
+	r.meets()
 	r.sysctl(r.client, "net.ipv4.tcp_early_retrans", "0")
 	r.establish()
 	r.exchange()
