@@ -38,11 +38,18 @@ static __always_inline bool fill_from_socket(struct event *e, struct sk_buff *sk
 	return true;
 }
 
-static __always_inline __u32 netns_of(struct sk_buff *skb, struct sock *sk, bool received)
+/* The device's; TCP takes that off what it hands to a socket (tcp_v4_rcv), which then is the one that throws it away. */
+static __always_inline __u32 netns_of(unsigned long long *ctx, struct sk_buff *skb, struct sock *sk, bool received)
 {
 	__u32 inum = received ? 0 : BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 
-	return inum ? inum : BPF_CORE_READ(skb, dev, nd_net.net, ns.inum);
+	if (!inum)
+		inum = BPF_CORE_READ(skb, dev, nd_net.net, ns.inum);
+	if (!inum && drop_tells_socket) {
+		sk = (void *)argument(ctx, 3);
+		inum = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	}
+	return inum;
 }
 
 SEC("tp_btf/kfree_skb")
@@ -58,7 +65,7 @@ int BPF_PROG(drop, struct sk_buff *skb)
 		return 0;
 	received = BPF_CORE_READ(skb, skb_iif) != 0;
 	sk = BPF_CORE_READ(skb, sk);
-	inum = netns_of(skb, sk, received);
+	inum = netns_of(ctx, skb, sk, received);
 	if (!netns_wanted(inum) || !(is_tcp(skb) || (!received && full_tcp_socket(sk))))
 		return 0;
 	if (is_passed_over(full_tcp_socket(sk) ? sk : NULL))

@@ -90,15 +90,36 @@ func verdictCell(list []lab.Verdict) string {
 	var cells []string
 	for _, v := range list {
 		cell := "`" + v.Rule + "` " + string(v.Place)
+		if v.Reason != "" {
+			cell += ", " + v.Reason
+			if v.Reason6 != "" {
+				cell += " (over IPv6 " + v.Reason6 + ")"
+			}
+		}
 		for _, what := range slices.Sorted(maps.Keys(v.Numbers)) {
 			cell += fmt.Sprintf(", %d %s", v.Numbers[what], what)
 		}
+		cell += certaintyWords(&v)
 		if v.May {
 			cell = "(" + cell + ")"
 		}
 		cells = append(cells, cell)
 	}
 	return strings.Join(cells, "; ")
+}
+
+// certaintyWords are about what is not certain, or not everywhere.
+func certaintyWords(v *lab.Verdict) string {
+	c4, c6 := v.Claims(lab.IPv4), v.Claims(lab.IPv6)
+	switch {
+	case c4 != c6:
+		return ", over IPv6 " + string(c6)
+	case v.SureBy != "":
+		return ", " + string(c4) + " (sure where the kernel tells " + v.SureBy + ")"
+	case c4 != lab.Surely:
+		return ", " + string(c4)
+	}
+	return ""
 }
 
 func pathCell(p lab.Path, errno string) string {

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -33,7 +34,7 @@ var connecting = []Rule{
 		Next: "ip neigh; is the next hop up, in this network, and the address right?",
 	},
 	{
-		Name: "syn-dropped-locally", Family: CannotConnect, Place: AfterWire, find: synDropped, Limits: connectLimits,
+		Name: "syn-dropped-locally", Family: CannotConnect, Place: AfterWire, find: synDropped, Limits: afterLimit("since the SYN, and none has reached a listener; or its client, if seen, has given up"),
 		Says: "the SYN arrived at this host's device, and the host threw it away before a listener saw it",
 		Next: "nft list ruleset (hook prerouting, input); net.ipv4.conf.*.rp_filter; the kernel's reason says which",
 	},
@@ -58,17 +59,17 @@ var connecting = []Rule{
 		Next: "on the server: ss -ltn, does the service run, and listen on this address?",
 	},
 	{
-		Name: "accept-queue-full", Family: CannotConnect, Place: Application, find: acceptQueue, Limits: connectLimits,
+		Name: "accept-queue-full", Family: CannotConnect, Place: Application, find: acceptQueue, Limits: queueLimits,
 		Says: "the listener's program does not accept: its queue is full, and the kernel drops what completes a handshake, without a word",
 		Next: "what the listening process does instead of accept(): strace -p; ss -ltn (Recv-Q against Send-Q); its backlog, net.core.somaxconn",
 	},
 	{
-		Name: "syn-queue-full", Family: CannotConnect, Place: AfterWire, find: synQueue, Limits: connectLimits,
+		Name: "syn-queue-full", Family: CannotConnect, Place: AfterWire, find: synQueue, Limits: queueLimits,
 		Says: "more connections are half open than the listener allows (a SYN flood?): SYNs are dropped, or answered by SYN cookies",
 		Next: "ss -tan state syn-recv: who are they? net.ipv4.tcp_max_syn_backlog, the backlog; net.ipv4.tcp_syncookies",
 	},
 	{
-		Name: "synack-unanswered", Family: CannotConnect, Place: OnTheWay, find: synAckUnanswered, Limits: connectLimits,
+		Name: "synack-unanswered", Family: CannotConnect, Place: OnTheWay, find: synAckUnanswered, Limits: halfOpenLimits,
 		Says: "this host answered the SYN, and the handshake's last ACK never came",
 		Next: "the way back to the client: its firewall, asymmetric routes, a spoofed source (SYN flood)",
 	},
@@ -80,8 +81,20 @@ var connecting = []Rule{
 }
 
 func connectLimits(l *Limits) []Limit {
-	return []Limit{lasting("in this state", l.After), count("or given up by the program after SYNs", 2)}
+	return []Limit{lasting("in this state", l.After), count("or given up by the program after SYNs", fewestSyns)}
 }
+
+func queueLimits(l *Limits) []Limit {
+	return []Limit{count("SYNs, or last ACKs, that nobody takes", l.Syns), lasting("or one, for", l.After)}
+}
+
+func halfOpenLimits(l *Limits) []Limit {
+	return []Limit{count("SYN-ACKs", fewestSyns), lasting("and half open, until the kernel gives up or for", l.After)}
+}
+
+// fewestSyns is how often a handshake's segment was sent at least where somebody can be
+// said to have waited for the answer.
+const fewestSyns = 2
 
 // opening reports a client's attempt that has failed, or hangs long enough. A
 // program that gives up sooner has its reasons, unless a SYN was sent again.
@@ -94,11 +107,23 @@ func (x *exam) opening() (standing, yes bool) {
 	case x.over && r.from != tcp.SynSent && r.from != tcp.StateUnknown:
 		return false, false
 	case x.over:
-		return false, r.errno != 0 || r.saw.syn > 0 || r.saw.synOut > 1
+		return false, r.errno != 0 || r.saw.syn > 0 || r.saw.synOut+x.neverLeft() >= fewestSyns
 	case r.State != tcp.SynSent:
 		return false, false
 	}
 	return true, x.lasts(r.since)
+}
+
+// neverLeft is how many SYNs the kernel threw away before a device: they are not sent
+// again in its eyes.
+func (x *exam) neverLeft() (n uint32) {
+	if r := x.r; r.saw.synOut > 0 {
+		return 0 // it may tell of a device's queue too
+	}
+	if c := x.dropped(DroppedOut, tcp.SYN, handshake); c != nil {
+		n = c.Count
+	}
+	return n
 }
 
 // lasts reports a condition that has stood long enough, or asks for another look
@@ -231,6 +256,7 @@ func synAckDropped(x *exam) (f Finding, ok bool) {
 		f.Text = fmt.Sprintf("%s arrived here in %s, and the socket never moved: no reason is told", plural(x.r.saw.synAckIn, "SYN-ACK"), x.span())
 		return f, true
 	}
+	f.Next = dropWords[drop.Reason].next
 	f.Text = fmt.Sprintf("%s arrived here in %s and this host threw them away (%s)", plural(drop.Count, "SYN-ACK"), x.span(), reason(drop.Reason))
 	return f, true
 }
@@ -271,10 +297,10 @@ func refused(x *exam) (f Finding, ok bool) {
 
 func synDropped(x *exam) (f Finding, ok bool) {
 	drop := x.dropped(DroppedIn, tcp.SYN, handshake)
-	if drop == nil || x.r.born || x.r.saw.synAckOut > 0 || drop.Count < x.lim.Syns && !x.callerIsOver() && !x.lasts(drop.Time) {
+	if drop == nil || x.r.born || x.r.saw.synAckOut > 0 || !x.callerIsOver() && !x.lasts(drop.Time) {
 		return f, false
 	}
-	return Finding{Certainty: Sure, Standing: true, cites: of(Arrived, DroppedIn),
+	return Finding{Certainty: Sure, Standing: true, cites: of(Arrived, DroppedIn), Next: dropWords[drop.Reason].next,
 		Text: fmt.Sprintf("%s arrived in %s and this host threw them away before a listener saw them (%s)", plural(drop.Count, "SYN"), seconds(time.Duration(drop.Last-drop.Time)), reason(drop.Reason))}.number("syns", drop.Count), true
 }
 
@@ -286,15 +312,16 @@ func synAckUnanswered(x *exam) (f Finding, ok bool) {
 	if r.Role != conn.RoleServer || r.State == tcp.Established || r.saw.synAckOut == 0 && r.saw.synAckAgain == 0 || r.saw.ackIn > 0 || r.saw.rstIn > 0 {
 		return f, false
 	}
-	if !x.over && !x.lasts(r.since) || x.over && r.from != tcp.SynRecv {
+	since := cmp.Or(r.since, r.saw.firstSyn) // a SYN cookie leaves no socket that could be in a state
+	if !x.over && !x.lasts(since) || x.over && r.from != tcp.SynRecv {
 		return f, false
 	}
 	n := max(r.saw.synAckOut, r.saw.synAckAgain)
-	if n < 2 {
+	if n < fewestSyns {
 		return f, false
 	}
 	return Finding{Certainty: Sure, Standing: !x.over, cites: of(Arrived, Left, SynAckAgain, DroppedOut, Moved),
-		Text: fmt.Sprintf("%s left in %s, the last ACK of the handshake never came", plural(n, "SYN-ACK"), seconds(time.Duration(x.now-r.since)))}, true
+		Text: fmt.Sprintf("%s left in %s, the last ACK of the handshake never came", plural(n, "SYN-ACK"), seconds(time.Duration(x.now-since)))}, true
 }
 
 func synUnanswered(x *exam) (f Finding, ok bool) {
@@ -342,13 +369,6 @@ func (x *exam) device() string {
 		return " on " + c.Device
 	}
 	return ""
-}
-
-func reason(s string) string {
-	if s == "" {
-		return "the kernel gives no reason"
-	}
-	return s
 }
 
 func times(n uint32) string {

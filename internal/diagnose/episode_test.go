@@ -275,7 +275,7 @@ func TestCrowdCountsEpisodes(t *testing.T) {
 	all := make([]*scene, n)
 	for i := range all {
 		c, v := conntest.Hosts(uint16(20000 + i))
-		all[i] = &scene{s, c, v, 1001, 5001, 502}
+		all[i] = &scene{Story: s, c: c, v: v, seq: 1001, ack: 5001, win: 502}
 		s.Handshake(c, v)
 		all[i].answered()
 		all[i].confirmed()

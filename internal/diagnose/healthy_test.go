@@ -96,7 +96,7 @@ func TestFarAway(t *testing.T) {
 	}{{0, nil}, {40 * time.Millisecond, []string{"nagle-delayed-ack"}}} {
 		const rtt = 80 * time.Millisecond
 		cl, v := conntest.Hosts(40000)
-		s := &scene{conntest.New(), cl, v, 1001, 5001, 502}
+		s := &scene{Story: conntest.New(), c: cl, v: v, seq: 1001, ack: 5001, win: 502}
 		s.State(cl, tcp.Close, tcp.SynSent, conntest.By(cl.Task))
 		s.Sends(cl, conntest.Header{Flags: conntest.S, Seq: 1000, Window: 64240, Options: conntest.SynOptions})
 		s.Wait(rtt)

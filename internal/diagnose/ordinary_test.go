@@ -105,7 +105,7 @@ func TestAttests(t *testing.T) {
 		}, []string{"rst-by-peer"}},
 	} {
 		cl, v := conntest.Hosts(40000)
-		s := &scene{conntest.New(), cl, v, 1001, 5001, 502}
+		s := &scene{Story: conntest.New(), c: cl, v: v, seq: 1001, ack: 5001, win: 502}
 		s.Handshake(cl, v)
 		s.Events = slices.DeleteFunc(s.Events, func(ev *tcp.Event) bool {
 			return ev.Netns == cl.Netns && ev.Kind == tcp.KindPacket && ev.Packet.Dir == tcp.DirIn

@@ -135,16 +135,18 @@ type seen struct {
 	synAckAgain         uint32
 	syn                 uint32 // SYNs that were sent again
 	losses
-	sent       uint32 // data segments sent,
-	sentTo     uint32 // of them, those up to the mark,
-	sentBefore uint32 // and up to the one before it
-	mark       int64  // when the last mark was made: one in Limits.Calm
-	reset      resetKind
-	resetState tcp.State
-	refused    tcp.Flags // of the segment that a RST answered
-	refusedLen uint32
-	bareSynAck uint32 // SYN-ACKs without a request socket: SYN cookies
-	firstSyn   int64
+	sent        uint32 // data segments sent,
+	sentTo      uint32 // of them, those up to the mark,
+	sentBefore  uint32 // and up to the one before it
+	mark        int64  // when the last mark was made: one in Limits.Calm
+	reset       resetKind
+	resetState  tcp.State
+	refused     tcp.Flags // of the segment that a RST answered
+	refusedLen  uint32
+	untaken     uint32 // data segments that this end lacks, and did not take: not acceptable,
+	unexplained uint32 // or the kernel does not say why
+	bareSynAck  uint32 // SYN-ACKs without a request socket: SYN cookies
+	firstSyn    int64
 }
 
 // losses are what was sent again in the present episode.

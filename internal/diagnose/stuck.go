@@ -79,6 +79,14 @@ var stuck = []Rule{
 			return []Limit{count("segments", l.Timeouts)}
 		},
 	},
+	{
+		Name: "unacceptable-segments", Family: Stuck, Place: AfterWire, find: unacceptable,
+		Says: "segments of an open connection arrived, and the socket did not take them: their numbers or timestamps are not those of its present",
+		Next: "what on the way rewrites sequence numbers or timestamps (a firewall, a load balancer, NAT of several hosts)? nstat -az TcpExtPAWSEstab; from kernel 5.17 on",
+		Limits: func(l *Limits) []Limit {
+			return []Limit{count("segments with data that is still lacking", l.Timeouts)}
+		},
+	},
 }
 
 func slowApplication(x *exam) (f Finding, ok bool) {
@@ -251,30 +259,28 @@ func droppedLocally(x *exam) (f Finding, ok bool) {
 	if !r.born || r.State == tcp.SynSent || r.from == tcp.SynSent {
 		return f, false
 	}
-	var n uint32
-	why := ""
-	x.clue(func(c *Clue) bool {
-		if c.Sight == DroppedIn && c.Flags&(tcp.SYN|tcp.FIN|tcp.RST) == 0 && c.Len > 0 && isFirewall(c.Reason) {
-			n += c.Count
-			why = c.Reason
-		}
-		return false
-	})
+	f = Finding{Certainty: Sure, Standing: !x.over, cites: of(DroppedIn, Arrived)}
+	n, why := x.droppedIn(func(w dropWord) bool { return w.host })
+	if n < x.lim.Timeouts {
+		n, why, f.Certainty = r.saw.unexplained, "", Probably // before 5.17
+	}
 	if n < x.lim.Timeouts {
 		return f, false
 	}
-	f = Finding{Certainty: Sure, Standing: !x.over, cites: of(DroppedIn, Arrived),
-		Text: fmt.Sprintf("%s of an open connection arrived and this host threw them away (%s)", plural(n, "segment"), why)}
+	f.Next = dropWords[why].next
+	f.Text = fmt.Sprintf("%s of an open connection arrived and this host threw them away (%s)", plural(n, "segment"), reason(why))
 	return f.number("segments", n), true
 }
 
-// isFirewall: the reason is not TCP's own; of those it has many that are no trouble.
-func isFirewall(reason string) bool {
-	switch reason {
-	case "NETFILTER_DROP", "IP_RPFILTER", "TC_INGRESS", "XDP", "XFRM_POLICY", "SOCKET_FILTER", "IP_CSUM", "TCP_CSUM":
-		return true
+func unacceptable(x *exam) (f Finding, ok bool) {
+	n := x.r.saw.untaken
+	if n < x.lim.Timeouts {
+		return f, false
 	}
-	return false
+	_, why := x.droppedIn(func(w dropWord) bool { return w.unfit })
+	f = Finding{Certainty: Sure, Standing: !x.over, cites: of(DroppedIn, Arrived), Text: fmt.Sprintf(
+		"%s with data that this end's program lacks arrived, and its socket did not take them (%s)", plural(n, "segment"), reason(why))}
+	return f.number("segments", n), true
 }
 
 // lossPlace says where segments of this end go lost.

@@ -43,6 +43,8 @@ const (
 	RejectProhibited             // answer with ICMP "administratively prohibited"
 	Translate                    // DNAT to Rule.Target
 	Masquerade                   // SNAT to the device's address, Postrouting
+	Corrupt                      // change it, and not its checksum
+	Backdate                     // set the TCP timestamp to Rule.Stamp
 )
 
 // Rule selects TCP packets; zero fields select all. Ports are host order.
@@ -56,11 +58,13 @@ type Rule struct {
 	Flags    tcp.Flags // all of these set
 	Data     bool      // carries data, some 100 bytes at least
 	Longer   uint32    // more than so many bytes, IP header included
+	Astray   bool      // whose way back leads over another device than it came by
 	Unknown  bool      // of no connection that this host's connection tracking knows
 	First    uint32    // only the first so many packets that match the rest
 	To       netip.Addr
 	Action   Action
 	Target   netip.AddrPort // of Translate
+	Stamp    uint32         // of Backdate
 }
 
 // Fault is a rule at work on a host.

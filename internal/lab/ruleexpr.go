@@ -15,6 +15,7 @@ const (
 	tcpSourcePort = 0
 	tcpDestPort   = 2
 	tcpFlags      = 13
+	tcpUrgent     = 18
 	ip4Dest       = 16
 	ip6Dest       = 24
 )
@@ -23,6 +24,9 @@ const (
 // option at most 100) and shorter than one with 100 bytes of it (in IPv4 with
 // timestamps 152), bytes.
 const withData = 128
+
+// timestampOption is RFC 7323's kind.
+const timestampOption = 8
 
 // once is a modulus that no test's count of packets reaches.
 const once = 1 << 31
@@ -44,6 +48,7 @@ func (r Rule) exprs() []expr.Any {
 	}
 	e = append(e, r.sizeExprs()...)
 	e = append(e, r.trackExprs()...)
+	e = append(e, r.pathExprs()...)
 	e = append(e, r.destExprs()...)
 	if r.First != 0 {
 		e = append(e, firstOf(r.First)...)
@@ -108,6 +113,15 @@ func (r Rule) trackExprs() []expr.Any {
 	}
 }
 
+// pathExprs asks the routes for the sender by the device that it came by: nothing is
+// found where they lead elsewhere.
+func (r Rule) pathExprs() []expr.Any {
+	if !r.Astray {
+		return nil
+	}
+	return match(&expr.Fib{Register: 1, FlagSADDR: true, FlagIIF: true, ResultOIF: true}, 0, 0, 0, 0)
+}
+
 func (r Rule) destExprs() []expr.Any {
 	if !r.To.IsValid() {
 		return nil
@@ -140,6 +154,16 @@ func (r Rule) verdict() []expr.Any {
 		return []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}}
 	case Translate:
 		return r.translate()
+	case Corrupt: // a part that means nothing without its flag, and that its checksum covers
+		return []expr.Any{
+			&expr.Immediate{Register: 1, Data: []byte{0, 1}},
+			&expr.Payload{OperationType: expr.PayloadWrite, SourceRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: tcpUrgent, Len: 2},
+		}
+	case Backdate:
+		return []expr.Any{
+			&expr.Immediate{Register: 1, Data: binary.BigEndian.AppendUint32(nil, r.Stamp)},
+			&expr.Exthdr{SourceRegister: 1, Op: expr.ExthdrOpTcpopt, Type: timestampOption, Offset: 2, Len: 4},
+		}
 	case Masquerade:
 		return []expr.Any{&expr.Masq{}}
 	default:

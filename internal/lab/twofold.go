@@ -6,6 +6,9 @@ import (
 	"tcpstory/internal/tcp"
 )
 
+// cookie: a SYN cookie was sent, which may be so always.
+var cookie = []Verdict{{Rule: "syn-queue-full", Place: AfterTheWire, May: true, Certainty: Probably}}
+
 // twofold are the cases of two troubles at once.
 var twofold = []Scenario{
 	{
@@ -17,8 +20,8 @@ var twofold = []Scenario{
 		},
 		Verdicts: Verdicts{
 			Client: then(said("retransmit-timeout", OnTheWay), perhaps("loss-timeouts", OnTheWay)),
-			Server: then(said("accept-queue-full", InApplication), perhaps("syn-queue-full", AfterTheWire)),
-			Both: then(said("accept-queue-full", InApplication), perhaps("syn-queue-full", AfterTheWire),
+			Server: then(byCounter("accept-queue-full", InApplication), cookie),
+			Both: then(byCounter("accept-queue-full", InApplication), cookie,
 				perhaps("retransmit-timeout", AfterTheWire), perhaps("loss-timeouts", AfterTheWire)),
 			Others: []string{"syn-queue-full"},
 		},

@@ -34,7 +34,7 @@ var unanswered = []Scenario{
 		Name: "no-neighbour", Port: 7733, act: noNeighbour,
 		About:    "nobody answers ARP or neighbour discovery",
 		Story:    Story{Client: never, ClientErrno: unix.EHOSTUNREACH}.wire(nothing, nothing),
-		Verdicts: atClient(said("neighbour-unresolved", BeforeTheWire)),
+		Verdicts: atClient([]Verdict{{Rule: "neighbour-unresolved", Place: BeforeTheWire, Certainty6: Probably}}), // IPv6's drop has no reason
 	},
 	{
 		Name: "no-route", Port: 7734, act: noRoute(unix.RTN_THROW, unix.ENETUNREACH),
@@ -49,7 +49,7 @@ var unanswered = []Scenario{
 	{
 		Name: "no-free-port", Port: 7736, act: noFreePort,
 		About:    "connect finds no free port",
-		Verdicts: atClient(said("no-free-port", BeforeTheWire)),
+		Verdicts: atClient([]Verdict{{Rule: "no-free-port", Place: BeforeTheWire, Certainty: Probably, SureBy: "connect-failed"}}),
 	},
 	{
 		Name: "host-unreachable", Port: 7737, Topology: Routed, act: hostUnreachable,

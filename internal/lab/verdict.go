@@ -1,5 +1,7 @@
 package lab
 
+import "cmp"
+
 // Place is where a connection came to grief.
 type Place string
 
@@ -14,10 +16,34 @@ const (
 // Places are the four.
 var Places = [...]Place{BeforeTheWire, OnTheWay, AfterTheWire, InApplication}
 
+// Certainty is how much may be claimed. The zero value is Surely.
+type Certainty string
+
+// The certainties, as tcpstory names them.
+const (
+	Surely   Certainty = "sure"
+	Probably Certainty = "probably"
+	// Either is for what rests on a counter of the namespace, read about once a second:
+	// only if it is read between any two of the segments that moved it, it is sure.
+	Either Certainty = "probably or sure"
+)
+
+// Allows reports that have, as tcpstory names it, is what was to be claimed.
+func (c Certainty) Allows(have string) bool {
+	return have == string(c) || c == Either && (have == string(Surely) || have == string(Probably))
+}
+
 // Verdict is what is to be said of a connection in trouble.
 type Verdict struct {
 	Rule  string // the stable name
 	Place Place
+	// Certainty that must be claimed: no more, and no less. Certainty6, if set,
+	// replaces it over IPv6; a kernel that tells SureBy, a kind of event, makes it Surely.
+	Certainty, Certainty6 Certainty
+	SureBy                string
+	// Reason is the kernel's word (6.18's name) that must be among the evidence; Reason6,
+	// if set, replaces it over IPv6.
+	Reason, Reason6 string
 	// Numbers are those that are certain: what is counted, and how many.
 	Numbers map[string]int
 	// May: it is true and may be said, and need not.
@@ -27,12 +53,43 @@ type Verdict struct {
 	Needs string
 }
 
+// Claims is how certain it must be over a family, where SureBy was not told.
+func (v Verdict) Claims(f Family) Certainty {
+	if f == IPv6 {
+		return cmp.Or(v.Certainty6, v.Certainty, Surely)
+	}
+	return cmp.Or(v.Certainty, Surely)
+}
+
+// Why is the kernel's reason over a family; none need be known if it is empty.
+func (v Verdict) Why(f Family) string {
+	if f == IPv6 {
+		return cmp.Or(v.Reason6, v.Reason)
+	}
+	return v.Reason
+}
+
 // said is a verdict without ado.
 func said(rule string, at Place) []Verdict { return []Verdict{{Rule: rule, Place: at}} }
 
 // counted is one with a number that is certain.
 func counted(rule string, at Place, what string, n int) []Verdict {
 	return []Verdict{{Rule: rule, Place: at, Numbers: map[string]int{what: n}}}
+}
+
+// probably is a verdict said as probable: what would prove it is out of sight.
+func probably(rule string, at Place) []Verdict {
+	return []Verdict{{Rule: rule, Place: at, Certainty: Probably}}
+}
+
+// byCounter is one that rests on a counter.
+func byCounter(rule string, at Place) []Verdict {
+	return []Verdict{{Rule: rule, Place: at, Certainty: Either}}
+}
+
+// because is one with the kernel's reason for it.
+func because(rule string, at Place, reason string) []Verdict {
+	return []Verdict{{Rule: rule, Place: at, Reason: reason}}
 }
 
 // perhaps are verdicts that may be said.

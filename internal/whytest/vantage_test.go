@@ -23,7 +23,7 @@ type found struct {
 	standing    bool
 	text        string
 	numbers     map[string]int
-	evidence    int
+	evidence    []diagnose.Clue
 }
 
 // opinion is all that was said of one conversation, update by update.
@@ -40,6 +40,7 @@ type vantage struct {
 	table    *conn.Table
 	engine   *diagnose.Engine
 	opinions map[uint64]*opinion
+	gaps     int // something was lost meanwhile
 }
 
 func newVantage(l diagnose.Limits, from, to int64, netns ...uint32) *vantage {
@@ -60,7 +61,7 @@ func (v *vantage) verdict(d *diagnose.Verdict) error {
 		for _, x := range f.Numbers {
 			n[x.What] = int(x.N)
 		}
-		list = append(list, found{f.Rule.Name, f.Place.String(), f.Certainty, f.Standing, f.Text, n, len(d.Evidence)})
+		list = append(list, found{f.Rule.Name, f.Place.String(), f.Certainty, f.Standing, f.Text, n, slices.Clone(d.Evidence)})
 	}
 	var text strings.Builder
 	w := render.NewVerdicts(render.NewWriter(&text, "a text", false), func() int { return 110 })
@@ -88,6 +89,9 @@ func (v *vantage) take(ev *tcp.Event) error {
 			return err
 		}
 		return v.engine.Pass(ev.Time)
+	}
+	if ev.Kind == tcp.KindGap {
+		v.gaps++
 	}
 	copied := *ev // the table may complete it
 	return v.table.Tell(&copied, write)
