@@ -24,17 +24,11 @@ static __always_inline void begins_in(struct life *l, struct sock *sk, __u64 now
 		l->flags |= LIFE_GUESSED;
 }
 
-/* is_child: a listener's, which nobody has accepted yet. Both ends at once lead to SYN_RECV, too, with a struct socket. */
-static __always_inline bool is_child(struct sock *sk, int oldstate)
-{
-	return oldstate == TCP_SYN_RECV && !plainly(sk)->sk_socket;
-}
-
 static __always_inline struct life *noted(struct sock *sk, int oldstate, int newstate)
 {
 	struct life *l;
 
-	if (newstate == TCP_SYN_SENT || is_child(sk, oldstate))
+	if (newstate == TCP_SYN_SENT || oldstate == TCP_LISTEN)
 		return new_life(sk);
 	l = life_of(sk);
 	return l ? l : new_life(sk); /* it is older than we are */
@@ -42,13 +36,15 @@ static __always_inline struct life *noted(struct sock *sk, int oldstate, int new
 
 static __always_inline void note_move(struct life *l, struct sock *sk, int oldstate, int newstate, __u64 now)
 {
-	if (is_child(sk, oldstate)) {
-		l->flags |= LIFE_IN;
-		l->began = now;
-	}
 	switch (newstate) {
 	case TCP_SYN_SENT:
 		l->flags |= LIFE_OUT;
+		l->began = now;
+		break;
+	case TCP_SYN_RECV:
+		if (oldstate != TCP_LISTEN) /* both ends at once: it is out already */
+			break;
+		l->flags |= LIFE_IN;
 		l->began = now;
 		break;
 	case TCP_ESTABLISHED:
@@ -141,8 +137,8 @@ static __always_inline int life_moves(struct sock *sk, int oldstate, int newstat
 	struct life *l;
 	__u64 now;
 
-	if (oldstate == newstate || newstate == TCP_LISTEN || oldstate == TCP_LISTEN)
-		return 0; /* a child goes on within the same segment, to ESTABLISHED or CLOSE */
+	if (oldstate == newstate || newstate == TCP_LISTEN || (oldstate == TCP_LISTEN && newstate == TCP_CLOSE))
+		return 0;
 	if (!is_asked_for(sk))
 		return 0;
 	l = noted(sk, oldstate, newstate);
