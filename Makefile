@@ -16,9 +16,11 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
 
 # The tests watch a real kernel, and some machines hide an event from every tracer
-# (internal/kernel/blindspot) or take the CPU away. So where no more than five tests and
-# cases failed, those tests are run once more, whole, and both runs are printed.
-AGAIN := --rerun-fails=1 --rerun-fails-max-failures=5 --rerun-fails-run-root-test
+# (internal/kernel/blindspot) or take the CPU away. So where no more than five tests
+# failed, however many of their cases, those are run once more, whole, and both runs are
+# printed. What no test is to blame for (TestMain, a binary that died) is not made good by that.
+AGAIN  := --rerun-fails=1 --rerun-fails-max-failures=5 --rerun-fails-run-root-test
+EVENTS := bin/test.json
 
 define install
 @missing=; for p in $(1); do \
@@ -46,7 +48,8 @@ demo: build ## a real handshake and four-way close, kernel next to wire
 	$(SUDO) bin/tcplab demo --tracer bin/tcpstory
 
 test: setup-test build check-generated lint ## every test that fits in 20 minutes; needs root
-	$(SUDO) env "PATH=$$PATH" $(GO) run $(GOTESTSUM) --format pkgname $(AGAIN) --packages ./... -- -p 1 -count=1 -timeout 19m
+	$(SUDO) env "PATH=$$PATH" $(GO) run $(GOTESTSUM) --format pkgname --jsonfile $(EVENTS) $(AGAIN) --packages ./... -- -p 1 -count=1 -timeout 19m
+	@awk -f .ci/blame.awk $(EVENTS)
 
 test-long: setup-test build ## the long ones too: soak, order over many connections, every Debian kernel, fuzzing
 	$(SUDO) env "PATH=$$PATH" TCPSTORY_LONG=1 $(GO) test -p 1 -count=1 -timeout 120m ./...

@@ -38,18 +38,18 @@ static __always_inline bool fill_from_socket(struct event *e, struct sk_buff *sk
 	return true;
 }
 
-/* The device's; TCP takes that off what it hands to a socket (tcp_v4_rcv), which then is the one that throws it away. */
+/*
+ * The sender's, or that of the socket which throws it away (6.11): TCP takes the device
+ * off what it hands to a socket (tcp_v4_rcv), and may have other things in that place.
+ */
 static __always_inline __u32 netns_of(unsigned long long *ctx, struct sk_buff *skb, struct sock *sk, bool received)
 {
-	__u32 inum = received ? 0 : BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	__u32 inum;
 
-	if (!inum)
-		inum = BPF_CORE_READ(skb, dev, nd_net.net, ns.inum);
-	if (!inum && drop_tells_socket) {
-		sk = (void *)argument(ctx, 3);
-		inum = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	}
-	return inum;
+	if (received)
+		sk = drop_tells_socket ? (void *)argument(ctx, 3) : NULL;
+	inum = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	return inum ? inum : BPF_CORE_READ(skb, dev, nd_net.net, ns.inum);
 }
 
 SEC("tp_btf/kfree_skb")

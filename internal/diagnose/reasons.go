@@ -11,7 +11,8 @@ type dropWord struct {
 
 // dropWords are the reasons that are trouble for a connection that is open, by 6.18's
 // names. Those that are not here are the course of things (an old copy, a full queue
-// that has a rule of its own). Before 5.17 there are none.
+// that has a rule of its own). Before 5.17 there are none, and
+// before 6.11 those of a socket come without a namespace.
 var dropWords = map[string]dropWord{
 	"NETFILTER_DROP": {host: true},
 	"TC_INGRESS":     {host: true, next: "tc filter show dev DEVICE ingress; bpftool net"},

@@ -82,7 +82,7 @@ var stuck = []Rule{
 	{
 		Name: "unacceptable-segments", Family: Stuck, Place: AfterWire, find: unacceptable,
 		Says: "segments of an open connection arrived, and the socket did not take them: their numbers or timestamps are not those of its present",
-		Next: "what on the way rewrites sequence numbers or timestamps (a firewall, a load balancer, NAT of several hosts)? nstat -az TcpExtPAWSEstab; from kernel 5.17 on",
+		Next: "what on the way rewrites sequence numbers or timestamps (a firewall, a load balancer, NAT of several hosts)? nstat -az TcpExtPAWSEstab; told from kernel 6.11 on",
 		Limits: func(l *Limits) []Limit {
 			return []Limit{count("segments with data that is still lacking", l.Timeouts)}
 		},
