@@ -38,11 +38,14 @@ const mostTries = 100
 // takeLock does not wait: a *heldError says that somebody has it.
 func takeLock(name string) (*lock, error) {
 	for range mostTries {
-		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, capture.FileMode)
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, capture.FileMode)
 		if err != nil {
 			return nil, err
 		}
-		if err = lockFile(f); err == nil && stillThere(f, name) {
+		if err = ourOwn(f); err == nil {
+			err = lockFile(f)
+		}
+		if err == nil && stillThere(f, name) {
 			sign(f)
 			return &lock{f}, nil
 		}
@@ -51,6 +54,19 @@ func takeLock(name string) (*lock, error) {
 		}
 	}
 	return nil, fmt.Errorf("lock %s: it is removed again and again", name)
+}
+
+// ourOwn refuses what somebody else may have put there, in a directory that others may
+// write to.
+func ourOwn(f *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || int(st.Uid) != os.Geteuid() || st.Nlink > 1 {
+		return fmt.Errorf("%s is not a file of ours alone: remove it, or choose other names by -w", f.Name())
+	}
+	return nil
 }
 
 func lockFile(f *os.File) error {

@@ -312,7 +312,7 @@ func synAckUnanswered(x *exam) (f Finding, ok bool) {
 	if r.Role != conn.RoleServer || r.State == tcp.Established || r.saw.synAckOut == 0 && r.saw.synAckAgain == 0 || r.saw.ackIn > 0 || r.saw.rstIn > 0 {
 		return f, false
 	}
-	since := cmp.Or(r.since, r.saw.firstSyn) // a SYN cookie leaves no socket that could be in a state
+	since := cmp.Or(r.since, r.saw.firstSyn, r.opened) // a SYN cookie leaves no socket that could be in a state
 	if !x.over && !x.lasts(since) || x.over && r.from != tcp.SynRecv {
 		return f, false
 	}

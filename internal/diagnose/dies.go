@@ -116,7 +116,11 @@ func keepaliveDeath(x *exam) (f Finding, ok bool) {
 	f = Finding{Certainty: Sure, Place: x.lossPlace(), cites: of(Left, Arrived, DroppedOut, DroppedIn, ResetSent, Moved, Failed)}
 	f.Text = "keepalive probes were not answered, and the kernel gave up"
 	if n := x.r.out.probes; n > 0 {
-		f.Text = fmt.Sprintf("%s not answered, nothing was heard for %s, and the kernel gave up", plural(n, "keepalive probe"), seconds(time.Duration(x.r.closed-max(x.r.heard, x.e.gap))))
+		since := x.r.heard
+		if gap := x.e.gap; gap < x.r.closed {
+			since = max(since, gap)
+		}
+		f.Text = fmt.Sprintf("%s not answered, nothing was heard for %s, and the kernel gave up", plural(n, "keepalive probe"), seconds(time.Duration(x.r.closed-since)))
 	}
 	if said == nil {
 		f.Certainty = Probably

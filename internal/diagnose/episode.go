@@ -26,7 +26,12 @@ var (
 	stalling = &course{last: func(x *exam) int64 { return x.r.stalls.last },
 		forget: func(r *record) { r.stalls.count, r.stalls.sum = 0, 0 }}
 	losing   = &course{last: lossLast, forget: func(r *record) { r.saw.losses = losses{} }}
-	dropping = &course{last: dropLast, forget: func(r *record) { r.file.drop(of(DroppedIn), never) }}
+	dropping = &course{last: dropLast, forget: func(r *record) {
+		r.file.drop(of(DroppedIn), never)
+		r.saw.unexplained = 0
+	}}
+	refusing = &course{last: func(x *exam) int64 { return x.r.saw.untakenAt },
+		forget: func(r *record) { r.saw.untaken = 0 }}
 )
 
 func lossLast(x *exam) int64 {
@@ -38,7 +43,7 @@ func lossLast(x *exam) int64 {
 
 func dropLast(x *exam) (last int64) {
 	x.clue(func(c *Clue) bool {
-		if c.Sight == DroppedIn {
+		if c.Sight == DroppedIn && (c.Reason == "" || dropWords[c.Reason].host) {
 			last = max(last, c.Last)
 		}
 		return false
@@ -59,6 +64,8 @@ func (x *exam) follow(c *course, f *Finding) {
 	}
 	switch over := f.last + int64(x.lim.Calm); {
 	case x.over:
+	case c.stands && x.r.unclear():
+		x.e.wake(x.r, x.now+int64(x.lim.Calm))
 	case x.now >= over:
 		f.Standing, f.gone = false, true
 		x.e.gone = append(x.e.gone, gone{x.r, c})
@@ -96,6 +103,8 @@ func (e *Engine) endEpisodes(r *record, live uint64, now int64) {
 	}
 	switch missing := t.rules & comeAndGo &^ live &^ over; { // nothing was counted of it
 	case missing == 0:
+	case r.unclear() || r.peer != nil && r.peer.unclear():
+		e.wake(r, now+calm)
 	case now-t.at >= calm:
 		over |= missing
 		e.forgetClues(r, now-calm)
@@ -116,8 +125,9 @@ func endable(over, live uint64) uint64 {
 	return over
 }
 
-// comeAndGo are the rules that have courses.
-var comeAndGo uint64
+// comeAndGo are the rules that have courses; opening are those of a connection that
+// does not come about, or not at once.
+var comeAndGo, opening uint64
 
 // end has rules told of anew, as of an episode of its own where nothing else goes on.
 func (t *told) end(rules uint64) {
@@ -127,7 +137,7 @@ func (t *told) end(rules uint64) {
 	t.rules &^= rules
 	t.final &^= rules
 	t.counted &^= rules
-	if t.rules == 0 {
+	if t.rules&^opening == 0 { // what was said of its beginning is over by itself
 		t.updates, t.shown = -1, false
 		t.episode++
 	}

@@ -82,6 +82,11 @@ var comings = map[string]func(*scene){
 		s.hears(200)
 		s.confirmed()
 	},
+	"unacceptable-segments": func(s *scene) {
+		for range limits.Timeouts {
+			s.Kernel(s.c, tcp.KindDrop, conntest.Reason("TCP_RFC7323_PAWS"), conntest.Segment(tcp.DirIn, conntest.PA, s.ack, 100))
+		}
+	},
 	"dropped-locally": func(s *scene) {
 		for range limits.Timeouts {
 			s.Kernel(s.c, tcp.KindDrop, conntest.Reason("NETFILTER_DROP"), conntest.Segment(tcp.DirIn, conntest.PA, s.ack, 100))
@@ -109,7 +114,7 @@ func episodes(t *testing.T, s *scene) (list []string) {
 	})
 	table := conn.New(conn.Options{})
 	for _, ev := range s.Events {
-		if ev.Netns == s.c.Netns {
+		if ev.Netns == s.c.Netns || ev.Kind == tcp.KindGap {
 			if err := table.Tell(ev, e.Take); err != nil {
 				t.Fatal(err)
 			}
@@ -319,5 +324,54 @@ func TestEpisodeOfBothEnds(t *testing.T) {
 	const rule = "own-zero-window"
 	if have := toldOfBoth(t, s); len(have) != 4 || slices.ContainsFunc(have, func(r string) bool { return r != rule }) {
 		t.Errorf("%v, want %s, twice, each with its last word", have, rule)
+	}
+}
+
+// TestGapEndsNoEpisode: a wait of which a gap leaves in doubt whether it goes on is not
+// over, and is not told anew when numbers prove that it does.
+func TestGapEndsNoEpisode(t *testing.T) {
+	s := begin()
+	s.answered()
+	s.confirmed()
+	s.asks()
+	s.Wait(scaled(limits.Slow+limits.After, 120))
+	s.loses()
+	s.passes(scaled(limits.Calm, 240))
+	s.window(508)
+	s.passes(scaled(limits.Calm, 120))
+	s.hears(200)
+	s.confirmed()
+	s.passes(2 * limits.Calm)
+	have := episodes(t, s)
+	if len(have) < 2 || slices.ContainsFunc(have, func(v string) bool { return v[0] != '0' }) || !strings.HasSuffix(have[len(have)-1], " last") {
+		t.Errorf("%q", have)
+	}
+}
+
+// TestLateBeginningEndsEpisodes: what was said of a connection that came about late does
+// not keep what is said of it later in one episode.
+func TestLateBeginningEndsEpisodes(t *testing.T) {
+	c, v := conntest.Hosts(40000)
+	s := &scene{Story: conntest.New(), c: c, v: v, seq: 1001, ack: 5001, win: 502}
+	s.State(c, tcp.Close, tcp.SynSent, conntest.By(c.Task))
+	s.calls()
+	s.Wait(scaled(limits.After, 120))
+	s.calls()
+	s.Gets(c, conntest.Header{Flags: conntest.SA, Seq: 5000, Ack: 1001, Window: 65160, Options: conntest.SynOptions})
+	s.State(c, tcp.SynSent, tcp.Established)
+	s.answered()
+	s.confirmed()
+	for range 2 {
+		comings["slow-application"](s)
+		s.passes(scaled(limits.Calm, 120))
+	}
+	var rules []string
+	for _, v := range episodes(t, s) {
+		if f := strings.Fields(v); strings.HasSuffix(f[0], ".0") {
+			rules = append(rules, f[0]+" "+f[1])
+		}
+	}
+	if want := []string{"0.0 syn-unanswered", "1.0 slow-application"}; !slices.Equal(rules, want) {
+		t.Errorf("%q, want %q: %q", rules, want, episodes(t, s))
 	}
 }

@@ -25,6 +25,9 @@ func (e *Engine) doubt(r *record) {
 // doubted: what was said last, and by whom, is not certain.
 func (r *record) doubted() bool { return r.in.doubt || r.out.doubt }
 
+// unclear: whether what goes on of what comes and goes is so still is not known.
+func (r *record) unclear() bool { return r.doubted() || r.in.unsure || r.out.unsure }
+
 // proves clears doubts by a segment that comes from my: it begins where what was seen of
 // my ends, or asks for an answer from just before; and it has all that was seen of its.
 func (e *Engine) proves(r *record, my, its *stream, p *tcp.Packet, now int64) {

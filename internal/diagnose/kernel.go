@@ -124,7 +124,7 @@ func (e *Engine) resent(r *record, ev *tcp.Event) {
 // held against, not all that went well before.
 func (r *record) losesAnew() {
 	r.saw.losses = losses{sentFrom: r.saw.sentBefore}
-	if t := r.told; t != nil {
+	if t := r.told; t != nil && (r.peer == nil || r.peer.saw.spell == 0) { // else the other end's goes on
 		t.end(t.rules & losing.rules)
 	}
 }

@@ -7,6 +7,7 @@ type dropWord struct {
 	says, next string
 	host       bool // the host threw it away before a socket saw it
 	unfit      bool // the socket did not take it: RFC 9293's unacceptable segment
+	beyond     bool // … and a closed window is enough for that: some probe it with a byte that is new
 }
 
 // dropWords are the reasons that are trouble for a connection that is open, by 6.18's
@@ -26,8 +27,8 @@ var dropWords = map[string]dropWord{
 
 	"TCP_RFC7323_PAWS":         {unfit: true, says: "their timestamps are older than what came before"},
 	"TCP_RFC7323_TSECR":        {unfit: true, says: "they echo timestamps that were never sent"},
-	"TCP_INVALID_SEQUENCE":     {unfit: true, says: "their sequence numbers lie beyond the window"},
-	"TCP_INVALID_END_SEQUENCE": {unfit: true, says: "they reach beyond the window"},
+	"TCP_INVALID_SEQUENCE":     {unfit: true, beyond: true, says: "their sequence numbers lie beyond the window"},
+	"TCP_INVALID_END_SEQUENCE": {unfit: true, beyond: true, says: "they reach beyond the window"},
 	"TCP_ACK_UNSENT_DATA":      {unfit: true, says: "they acknowledge what was never sent"},
 }
 
@@ -53,9 +54,11 @@ func (r *record) lacked(c *Clue) {
 	if c.Sight != DroppedIn || c.Len == 0 || c.Flags&noStream != 0 || !r.born || !r.in.known || int32(c.Seq+c.Len-r.in.acked) <= 0 {
 		return
 	}
-	switch {
-	case dropWords[c.Reason].unfit:
+	switch w := dropWords[c.Reason]; {
+	case w.beyond && r.in.zero != 0:
+	case w.unfit:
 		r.saw.untaken++
+		r.saw.untakenAt, r.saw.untakenWhy = c.Time, c.Reason
 	case c.Reason == "":
 		r.saw.unexplained++
 	}

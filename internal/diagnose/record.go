@@ -144,6 +144,8 @@ type seen struct {
 	refused     tcp.Flags // of the segment that a RST answered
 	refusedLen  uint32
 	untaken     uint32 // data segments that this end lacks, and did not take: not acceptable,
+	untakenAt   int64  // the last of them,
+	untakenWhy  string // and the kernel's reason
 	unexplained uint32 // or the kernel does not say why
 	bareSynAck  uint32 // SYN-ACKs without a request socket: SYN cookies
 	firstSyn    int64

@@ -57,6 +57,9 @@ func init() {
 	}
 	for i := range Rules {
 		Rules[i].order = i
+		if i < len(connecting) {
+			opening |= 1 << i
+		}
 		Rules[i].comesAndGoes()
 	}
 	for name, covered := range covering {

@@ -80,7 +80,7 @@ var stuck = []Rule{
 		},
 	},
 	{
-		Name: "unacceptable-segments", Family: Stuck, Place: AfterWire, find: unacceptable,
+		Name: "unacceptable-segments", Family: Stuck, Place: AfterWire, find: unacceptable, course: refusing,
 		Says: "segments of an open connection arrived, and the socket did not take them: their numbers or timestamps are not those of its present",
 		Next: "what on the way rewrites sequence numbers or timestamps (a firewall, a load balancer, NAT of several hosts)? nstat -az TcpExtPAWSEstab; told from kernel 6.11 on",
 		Limits: func(l *Limits) []Limit {
@@ -262,7 +262,7 @@ func droppedLocally(x *exam) (f Finding, ok bool) {
 	f = Finding{Certainty: Sure, Standing: !x.over, cites: of(DroppedIn, Arrived)}
 	n, why := x.droppedIn(func(w dropWord) bool { return w.host })
 	if n < x.lim.Timeouts {
-		n, why, f.Certainty = r.saw.unexplained, "", Probably // before 5.17
+		n, why, f.Certainty = r.saw.unexplained, "", Probably // told without
 	}
 	if n < x.lim.Timeouts {
 		return f, false
@@ -277,9 +277,8 @@ func unacceptable(x *exam) (f Finding, ok bool) {
 	if n < x.lim.Timeouts {
 		return f, false
 	}
-	_, why := x.droppedIn(func(w dropWord) bool { return w.unfit })
 	f = Finding{Certainty: Sure, Standing: !x.over, cites: of(DroppedIn, Arrived), Text: fmt.Sprintf(
-		"%s with data that this end's program lacks arrived, and its socket did not take them (%s)", plural(n, "segment"), reason(why))}
+		"%s with data that this end's program lacks arrived, and its socket did not take them (%s)", plural(n, "segment"), reason(x.r.saw.untakenWhy))}
 	return f.number("segments", n), true
 }
 

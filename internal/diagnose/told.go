@@ -39,8 +39,8 @@ func (t *told) unite(b *told) *told {
 		return b
 	}
 	t.counted = t.counted&^(b.rules&^b.counted) | b.counted&^(t.rules&^t.counted)
+	t.final = t.final&(b.final|^b.rules) | b.final&(t.final|^t.rules) // where one goes on, it is not the last word
 	t.rules |= b.rules
-	t.final |= b.final
 	t.shown = t.shown || b.shown
 	t.updates += b.updates + 1 // both began at 0
 	t.episode = max(t.episode, b.episode)
