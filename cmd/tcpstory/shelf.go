@@ -46,7 +46,10 @@ func openShelf(path string, most int64, files int) (*shelf, error) {
 	if dir == "" {
 		dir = "."
 	}
-	var err error
+	_, err := os.Stat(dir)
+	if err != nil {
+		return nil, fmt.Errorf("look for earlier incidents: %w", err)
+	}
 	if s.lock, err = takeLock(lockName(dir, base)); err != nil {
 		return nil, busyShelf(err, s.begin)
 	}
