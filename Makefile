@@ -16,10 +16,10 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
 
 # The tests watch a real kernel, and some machines hide an event from every tracer
-# (internal/kernel/blindspot) or take the CPU away. So where no more than five tests
+# (internal/kernel/blindspot) or take the CPU away. So where no more than two tests
 # failed, however many of their cases, those are run once more, whole, and both runs are
 # printed. What no test is to blame for (TestMain, a binary that died) is not made good by that.
-AGAIN  := --rerun-fails=1 --rerun-fails-max-failures=5 --rerun-fails-run-root-test
+AGAIN  := --rerun-fails=1 --rerun-fails-max-failures=2 --rerun-fails-run-root-test
 EVENTS := bin/test.json
 
 define install

@@ -124,6 +124,9 @@ type End struct {
 	Cgroup    uint64
 }
 
+// OlderThanTrace reports an end that nobody has seen begin.
+func (n *End) OlderThanTrace() bool { return n.Older && !n.Witnessed }
+
 // seen counts what was seen of a connection.
 type seen struct {
 	packets             uint32 // of any kind

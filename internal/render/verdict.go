@@ -120,7 +120,7 @@ func appendVerdictEnds(b []byte, n *diagnose.End, formerly []uint64) []byte {
 	if where := whereabouts(&c); where != "" {
 		b = appendASCII(append(b, ", in "...), []byte(where))
 	}
-	if n.Older && !n.Witnessed {
+	if n.OlderThanTrace() {
 		b = append(b, ", older"...)
 	}
 	return append(b, '\n')

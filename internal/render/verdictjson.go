@@ -98,7 +98,7 @@ func (j *VerdictJSON) Verdict(v *diagnose.Verdict) error {
 	o := verdictObject{
 		Time: time.Unix(0, v.Time).UTC(), TimeNs: v.Time, Kind: "verdict", Conn: n.Number, Formerly: v.Formerly,
 		Rule: f.Rule.Name, Place: f.Place.String(), Certainty: f.Certainty.String(), Standing: v.Standing, Update: v.Update, Episode: v.Episode,
-		Text: f.Text, Next: f.Next, Numbers: numbersOf(f), Cookie: n.Cookie, Netns: n.Netns, Older: n.Older && !n.Witnessed, Evidence: []clueObject{},
+		Text: f.Text, Next: f.Next, Numbers: numbersOf(f), Cookie: n.Cookie, Netns: n.Netns, Older: n.OlderThanTrace(), Evidence: []clueObject{},
 	}
 	o.LocalAddr, o.LocalPort = addrOf(n.Flow.Local)
 	o.RemoteAddr, o.RemotePort = addrOf(n.Flow.Remote)

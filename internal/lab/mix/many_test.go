@@ -124,7 +124,7 @@ func eachOnce(t *testing.T, tool *tool, many, mayLack int, p *throng, open bool)
 		switch {
 		case !known:
 			c.fault("told twice, or nobody's: %s", r.text)
-		case w.half != r.Half || r.PID != w.pid && r.PID != 0 || c.unowned > many/100:
+		case w.half != r.Half || r.PID != w.pid && r.PID != 0 || c.unowned > many/1000:
 			c.fault("want %+v, %d are unknown: %s", w, c.unowned, r.text)
 		case w.half && (r.End != "timed-out" || r.Direction != "in"):
 			c.fault("half-open: %s", r.text)
@@ -139,7 +139,7 @@ func eachOnce(t *testing.T, tool *tool, many, mayLack int, p *throng, open bool)
 			c.fault("not told: %s", flow)
 			continue
 		}
-		if silent++; silent > mayLack || mayLack > many/100 {
+		if silent++; silent > mayLack || mayLack > many/1000 {
 			c.fault("%d half-open ones may not be told, and this is one more: %s", mayLack, flow)
 		}
 	}
