@@ -8,6 +8,7 @@ import (
 	"time"
 
 	toolbench "tcpstory/internal/bench"
+	"tcpstory/internal/kernel"
 )
 
 // benchFlags are the flags of bench.
@@ -57,6 +58,7 @@ func (b *benchFlags) check() (err error) {
 }
 
 func (b *benchFlags) run(ctx context.Context, std stdio) error {
+	b.opt.Taxes = kernel.Taxes
 	b.opt.Tell = func(line string) { fmt.Fprintln(std.err, line) }
 	report, err := toolbench.Measure(ctx, b.opt)
 	if report.Empty() {

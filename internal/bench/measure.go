@@ -18,6 +18,7 @@ type Options struct {
 	Rate     int               // connections per second of the paced runs; 0: none
 	Patience time.Duration     // of repeating a run that other processes disturb
 	Tell     func(line string) // progress; may be nil
+	Taxes    func() []string   // what makes tracing dearer on this host now; nil: nobody looks
 }
 
 // Most repetitions of what varies less than the load's time.
@@ -65,6 +66,7 @@ func Measure(ctx context.Context, opt Options) (*Report, error) {
 		}
 	}
 	b := &bench{Options: opt, report: newReport(opt)}
+	b.look()
 	for _, step := range []func(context.Context) error{b.fullSpeed, b.paced, b.starts} {
 		if err := step(ctx); err != nil {
 			return b.report, err
@@ -83,6 +85,7 @@ func (b *bench) fullSpeed(ctx context.Context) error {
 	before, err := b.run(ctx, nil, load)
 	b.report.Runs = append(b.report.Runs, before)
 	for pair := 0; pair < b.Pairs && err == nil; pair++ {
+		b.look()
 		b.Tell(fmt.Sprintf("full speed, %d of %d", pair+1, b.Pairs))
 		for i := range b.Tools {
 			// Each round begins with another tool.
@@ -117,6 +120,7 @@ func (b *bench) paced(ctx context.Context) error {
 	}
 	load := lab.LoadOptions{Duration: b.Duration, Bytes: bytesEachWay, Rate: b.Rate}
 	for i := range min(b.Pairs, maxPaced) {
+		b.look()
 		b.Tell(fmt.Sprintf("%d a second, %d of %d", b.Rate, i+1, min(b.Pairs, maxPaced)))
 		for _, t := range b.Tools {
 			r, err := b.run(ctx, t, load)

@@ -17,6 +17,8 @@ type Report struct {
 	Runs    []Run     `json:"runs"`    // at full speed, as they came
 	Paced   []Run     `json:"paced"`
 	Starts  []Start   `json:"starts"`
+	Looks   int       `json:"looks"` // at what else ran on the host, one before each round
+	Taxes   []Tax     `json:"taxes"`
 
 	tools []*Tool
 }

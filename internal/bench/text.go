@@ -15,9 +15,7 @@ import (
 func (r *Report) WriteText(w io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s\n%s\n", r.Date.Format("2006-01-02 15:04 -0700"), r.Machine)
-	if n, all := r.disturbed(); n > 0 {
-		fmt.Fprintf(&b, "CAUTION: %d of %d runs lost more than %g %% of the CPU time to other processes.\n", n, all, disturbance*100)
-	}
+	b.WriteString(r.cautions())
 	if err := r.writeFull(&b); err != nil {
 		return err
 	}
