@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -82,10 +81,10 @@ func linkID(path string) (link.ID, bool) {
 	return link.ID(id), found && err == nil
 }
 
-// taskFDQuery is BPF_TASK_FD_QUERY's part of union bpf_attr (4.18).
+// taskFDQuery is BPF_TASK_FD_QUERY's part of union bpf_attr (4.18), on 64 bits.
 type taskFDQuery struct {
 	pid, fd, flags, bufLen uint32
-	buf                    uint64
+	buf                    unsafe.Pointer
 	program, kind          uint32
 	offset, address        uint64
 }
@@ -100,9 +99,8 @@ func queryPerf(pid, fd string) (program ebpf.ProgramID, place string, ok bool) {
 	}
 	const cmd = 20 // BPF_TASK_FD_QUERY
 	name := make([]byte, 128)
-	q := taskFDQuery{pid: uint32(p), fd: uint32(n), bufLen: uint32(len(name)), buf: uint64(uintptr(unsafe.Pointer(&name[0])))}
+	q := taskFDQuery{pid: uint32(p), fd: uint32(n), bufLen: uint32(len(name)), buf: unsafe.Pointer(&name[0])}
 	_, _, errno := unix.Syscall(unix.SYS_BPF, cmd, uintptr(unsafe.Pointer(&q)), unsafe.Sizeof(q))
-	runtime.KeepAlive(name)
 	if errno != 0 && errno != unix.ENOSPC { // ENOSPC: the name is cut
 		return 0, "", false
 	}
