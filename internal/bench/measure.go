@@ -39,6 +39,7 @@ type Run struct {
 	CPUPerConn  float64 `json:"cpu_us_load"`    // of the load's process, µs per connection
 	ToolCPU     float64 `json:"cpu_us_tool"`    // of the tool, µs per connection
 	USAlone     float64 `json:"us_alone"`       // USPerConn of the neighbour runs without a tool, their mean
+	CPUAlone    float64 `json:"cpu_us_alone"`   // CPUPerConn of these
 	Events      uint64  `json:"events"`         // told by the tool: lines, or packets in its file
 	Lost        uint64  `json:"lost"`           // by the tool's own account
 	LostOf      uint64  `json:"lost_of"`        // what Lost is a part of
@@ -109,6 +110,7 @@ func (b *bench) pair(ctx context.Context, t *Tool, load lab.LoadOptions, pair in
 	}
 	with.Pair, after.Pair = pair, pair
 	with.USAlone = (before.USPerConn + after.USPerConn) / 2
+	with.CPUAlone = (before.CPUPerConn + after.CPUPerConn) / 2
 	b.report.Runs = append(b.report.Runs, with, after)
 	return after, nil
 }

@@ -50,6 +50,26 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// TestNothing: a process that does nothing can be measured like any tool, and is none of
+// those that are measured unasked.
+func TestNothing(t *testing.T) {
+	tools, err := Select(Nothing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Measure(t.Context(), Options{Tools: tools, Pairs: 2, Duration: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := r.Results()[0]
+	if len(r.Verdicts()) != 0 || len(r.Starts) != 0 || row.Load.Value <= 0 || row.Busy == (Estimate{}) || row.Full.Told+row.Full.Lost != 0 {
+		t.Errorf("%+v, %v", row, r.Verdicts())
+	}
+	if all, _ := Select(); slices.ContainsFunc(all, func(t *Tool) bool { return t.Name == Nothing }) {
+		t.Error("it is measured unasked")
+	}
+}
+
 // TestToolFails: what a tool complained of is in the error.
 func TestToolFails(t *testing.T) {
 	tools, err := Select(Story)

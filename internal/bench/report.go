@@ -56,6 +56,7 @@ type Result struct {
 	Paced   Regime   `json:"paced"`
 	Load    Estimate `json:"load_ratio"`     // time per connection over that of the neighbour runs
 	Added   Estimate `json:"added_us"`       // time added to a connection, µs
+	Busy    Estimate `json:"added_cpu_us"`   // CPU time of the load added to a connection, µs: no waiting for a CPU in it
 	First   Estimate `json:"first_event_ms"` // from exec; all zero: not measured
 	PeakMiB float64  `json:"peak_rss_mib"`
 }
@@ -79,6 +80,7 @@ func (r *Report) Results() []Result {
 			Tool: t.Name, Command: t.Title(), Full: regimeOf(full), Paced: regimeOf(paced),
 			Load:  medianOf(each(full, Run.ratio)),
 			Added: medianOf(each(full, Run.added)),
+			Busy:  medianOf(each(full, Run.busier)),
 			First: medianOf(r.startsOf(t)),
 		}
 		for _, run := range append(full, paced...) {
@@ -128,6 +130,9 @@ func (r *Report) alone() []float64 {
 func (r Run) ratio() float64 { return r.USPerConn / r.USAlone }
 
 func (r Run) added() float64 { return r.USPerConn - r.USAlone }
+
+// busier is added of the load's CPU time.
+func (r Run) busier() float64 { return r.CPUPerConn - r.CPUAlone }
 
 func (r Run) ownCPU() float64 { return r.ToolCPU }
 

@@ -18,7 +18,7 @@ func invented(t *testing.T) *Report {
 		drift := float64(pair) // what changes from pair to pair hits all alike
 		run := func(tool string, us, cpu float64, lost uint64) Run {
 			return Run{
-				Tool: tool, Pair: pair, Conns: 100, USAlone: 20 + drift, USPerConn: 20 + drift + us,
+				Tool: tool, Pair: pair, Conns: 100, USAlone: 20 + drift, USPerConn: 20 + drift + us, CPUAlone: 19, CPUPerConn: 19 + us/2,
 				ToolCPU: cpu, Events: 1000 - lost, Lost: lost, LostOf: 1000,
 			}
 		}
@@ -55,6 +55,27 @@ func TestVerdicts(t *testing.T) {
 		if !strings.HasPrefix(v.String(), want[i]) {
 			t.Errorf("%s\nwant %s", v, want[i])
 		}
+	}
+}
+
+// TestVerdictIsUncertain: a verdict says that the pairs do not bear it, and what the
+// load's CPU time says.
+func TestVerdictIsUncertain(t *testing.T) {
+	r := invented(t)
+	const doubt = "; within the error of both"
+	if v := r.Verdicts()[0].String(); strings.Contains(v, doubt) || !strings.HasSuffix(v, "; CPU time added to it 2.00 and 25.00 µs: ×0.080 (0.080–0.080)") {
+		t.Error(v)
+	}
+	if v := r.Verdicts()[1].String(); strings.Contains(v, doubt) || strings.Contains(v, "added") {
+		t.Error(v)
+	}
+	for i := range r.Runs {
+		if r.Runs[i].Tool == StoryStates && r.Runs[i].Pair == 0 {
+			r.Runs[i].USPerConn += 5
+		}
+	}
+	if v := r.Verdicts()[0].String(); !strings.HasPrefix(v, "PASS") || !strings.Contains(v, doubt+";") {
+		t.Errorf("one pair of three is over the limit: %s", v)
 	}
 }
 
@@ -103,7 +124,7 @@ func TestText(t *testing.T) {
 	if err := r.WriteText(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"a connection takes 21.0 (", "×1.19 (", "75 %", "–"} {
+	for _, want := range []string{"a connection takes 21.0 (", "×1.19 (", "  2.0 (2.0–2.0)", "75 %", "–"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, &b)
 		}

@@ -38,10 +38,10 @@ func (r *Report) writeFull(b *bytes.Buffer) error {
 		"%g s a run. Pairs: %d; each run with a tool against its neighbours without,\n"+
 		"where a connection takes %s µs. Median (95 %% interval), per connection.\n\n",
 		r.Seconds, r.Pairs, alone.with("%.1f"))
-	rows := [][]string{{"", "load", "added µs", "own CPU µs", "events", "µs/event", "lost"}}
+	rows := [][]string{{"", "load", "added µs", "added CPU µs", "own CPU µs", "events", "µs/event", "lost"}}
 	for _, t := range r.Results() {
 		rows = append(rows, []string{
-			t.Command, "×" + t.Load.with("%.2f"), t.Added.with("%.1f"), t.Full.CPU.with("%.2f"),
+			t.Command, "×" + t.Load.with("%.2f"), t.Added.with("%.1f"), t.Busy.with("%.1f"), t.Full.CPU.with("%.2f"),
 			fmt.Sprintf("%.1f", t.Full.Events), fmt.Sprintf("%.2f", t.Full.CPUPerEvent), t.Full.lossText(),
 		})
 	}

@@ -105,12 +105,22 @@ func (r *Report) compare(i int) []Verdict {
 		return nil
 	}
 	our, their := medianOf(ours).Value, medianOf(theirs).Value
-	q := quotientOf(ours, theirs)
-	return []Verdict{{
-		Pass: their > 0 && our <= l.atMost*their,
-		Text: fmt.Sprintf("%s, %s: %s %.2f µs, %s %.2f µs: ×%s, at most ×%.3g",
-			l.what, pace, r.title(l.tool), our, r.title(l.with), their, q.with("%.3f"), l.atMost),
-	}}
+	text := fmt.Sprintf("%s, %s: %s %.2f µs, %s %.2f µs: ×%s, at most ×%.3g",
+		l.what, pace, r.title(l.tool), our, r.title(l.with), their, quotientOf(ours, theirs).with("%.3f"), l.atMost)
+	if e := excessOf(ours, theirs, l.atMost); e.Low < 0 && e.High > 0 {
+		text += "; within the error of both"
+	}
+	if l.what == loadAdded {
+		text += "; " + busyText(each(runsOf(runs, l.tool), Run.busier), each(runsOf(runs, l.with), Run.busier))
+	}
+	return []Verdict{{Pass: their > 0 && our <= l.atMost*their, Text: text}}
+}
+
+// busyText compares the load's CPU time, for what it is worth beside the time: it is
+// far less uncertain where others keep the CPUs busy, and has no waiting in it.
+func busyText(ours, theirs []float64) string {
+	return fmt.Sprintf("CPU time added to it %.2f and %.2f µs: ×%s",
+		medianOf(ours).Value, medianOf(theirs).Value, quotientOf(ours, theirs).with("%.3f"))
 }
 
 // complete judges what a tool of ours lost, at full speed and paced.
