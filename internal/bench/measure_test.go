@@ -23,7 +23,7 @@ func TestMeasure(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := Measure(t.Context(), Options{
-		Tracer: tracer, Tools: tools, Pairs: 1, Duration: 200 * time.Millisecond, Rate: 500,
+		Tracer: tracer, Tools: tools, Pairs: 1, Duration: 100 * time.Millisecond, Rate: 500,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func TestInterrupted(t *testing.T) {
 	r, err := Measure(ctx, Options{
 		Tools: tools, Pairs: 1, Duration: 20 * time.Millisecond, Rate: 500,
 		Tell: func(line string) {
-			if strings.HasPrefix(line, "500 a second") {
+			if strings.HasPrefix(line, "full speed, longer") {
 				cancel()
 			}
 		},
@@ -106,7 +106,7 @@ func TestInterrupted(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("the error is %v", err)
 	}
-	if r.Empty() || len(r.Runs) != 3 || len(r.Paced) != 0 {
-		t.Errorf("%d runs and %d paced are left, not 3 and 0", len(r.Runs), len(r.Paced))
+	if r.Empty() || len(r.Runs) != 3 || len(r.Steady) != 0 {
+		t.Errorf("%d runs and %d steady are left, not 3 and 0", len(r.Runs), len(r.Steady))
 	}
 }

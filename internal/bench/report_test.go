@@ -27,6 +27,11 @@ func invented(t *testing.T) *Report {
 			run(StoryStates, 4, 10, 0), run(TCPStates, 50, 50, 0),
 			run(Story, 3, 12, 0), run(DumpLines, 3.5, 20, 750),
 		)
+		short := r.Runs[len(r.Runs)-4:]
+		r.Steady = append(r.Steady, short...)
+		for i := range short {
+			short[i].ToolCPU *= 2 // it is not to be looked at
+		}
 		r.Paced = append(r.Paced, run(Story, 0, 15, uint64(pair/2)), run(DumpLines, 0, 30, 0))
 		r.Starts = append(r.Starts, Start{Story, 100 + drift}, Start{StoryStates, 400})
 	}
@@ -42,8 +47,8 @@ func TestVerdicts(t *testing.T) {
 		"PASS  time added to a connection, at full speed: tcpstory 3.00 µs, tcpdump -l -nn -i lo 3.50 µs: ×0.857 (",
 		"PASS  own CPU on a connection told in full, at full speed: tcpstory 12.00 µs, tcpdump -l -nn -i lo 80.00 µs: ×0.150 (",
 		"FAIL  own CPU on a connection told in full, at 2000 a second: tcpstory 15.00 µs, tcpdump -l -nn -i lo 30.00 µs: ×0.50",
-		"PASS  tcpstory --no-packets lost 0 events, told 3000",
-		"FAIL  tcpstory lost 1 events, told 5999",
+		"PASS  tcpstory --no-packets lost 0 events, told 6000",
+		"FAIL  tcpstory lost 1 events, told 8999",
 		"FAIL  tcpstory --no-packets showed its first event 400 (400–400) ms after exec, less than 300",
 		"PASS  tcpstory showed its first event 101 (",
 	}
@@ -94,6 +99,10 @@ func TestLifeIsFrugal(t *testing.T) {
 			{Tool: StoryLife, Conns: 10, USAlone: 20, USPerConn: 20 + c.added, ToolCPU: c.cpu, Events: 20, LostOf: 20, PeakKiB: c.kib},
 			{Tool: TCPLife, Conns: 10, USAlone: 20, USPerConn: 50, ToolCPU: 15, Events: 20, LostOf: 20},
 		}}
+		if hasty := r.Verdicts(); len(hasty) != 3 {
+			t.Errorf("CPU time is judged by short runs: %v", hasty)
+		}
+		r.Steady = r.Runs
 		got := r.Verdicts()
 		if len(got) != 4 || got[0].Pass != c.pass[3] || got[1].Pass != c.pass[1] || got[2].Pass != c.pass[0] || got[3].Pass != c.pass[2] {
 			t.Errorf("%+v: %v", c, got)
@@ -107,7 +116,11 @@ func TestVerdictOverLimit(t *testing.T) {
 	for i := range r.Runs {
 		if r.Runs[i].Tool == StoryStates {
 			r.Runs[i].USPerConn += 1.5
-			r.Runs[i].ToolCPU += 3
+		}
+	}
+	for i := range r.Steady {
+		if r.Steady[i].Tool == StoryStates {
+			r.Steady[i].ToolCPU += 3
 		}
 	}
 	for _, v := range r.Verdicts()[:2] {
@@ -139,7 +152,7 @@ func TestText(t *testing.T) {
 	}
 	r.Runs[0].Others = 0.5
 	b.Reset()
-	if err := r.WriteText(&b); err != nil || !strings.Contains(b.String(), "CAUTION: 1 of 21 runs") {
+	if err := r.WriteText(&b); err != nil || !strings.Contains(b.String(), "CAUTION: 1 of 33 runs") {
 		t.Errorf("a disturbed run is not told: %v\n%s", err, &b)
 	}
 }
@@ -151,13 +164,13 @@ func TestJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got struct {
-		Runs, Paced, Starts, Results, Verdicts []map[string]any
+		Runs, Steady, Paced, Starts, Results, Verdicts []map[string]any
 	}
 	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Runs) != 15 || len(got.Paced) != 6 || len(got.Starts) != 6 || len(got.Results) != 4 || len(got.Verdicts) != 9 {
-		t.Errorf("%d runs, %d paced, %d starts, %d results, %d verdicts",
-			len(got.Runs), len(got.Paced), len(got.Starts), len(got.Results), len(got.Verdicts))
+	if len(got.Runs) != 15 || len(got.Steady) != 12 || len(got.Paced) != 6 || len(got.Starts) != 6 || len(got.Results) != 4 || len(got.Verdicts) != 9 {
+		t.Errorf("%d runs, %d steady, %d paced, %d starts, %d results, %d verdicts",
+			len(got.Runs), len(got.Steady), len(got.Paced), len(got.Starts), len(got.Results), len(got.Verdicts))
 	}
 }

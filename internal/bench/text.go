@@ -36,8 +36,8 @@ func (r *Report) writeFull(b *bytes.Buffer) error {
 	alone := medianOf(r.alone())
 	fmt.Fprintf(b, "\nFull speed: connections one after another on lo, 200 bytes each way, four-way close,\n"+
 		"%g s a run. Pairs: %d; each run with a tool against its neighbours without,\n"+
-		"where a connection takes %s µs. Median (95 %% interval), per connection.\n\n",
-		r.Seconds, r.Pairs, alone.with("%.1f"))
+		"where a connection takes %s µs. Own CPU: of %g s runs. Median (95 %% interval), per connection.\n\n",
+		r.Seconds, r.Pairs, alone.with("%.1f"), longTimes*r.Seconds)
 	rows := [][]string{{"", "load", "added µs", "added CPU µs", "own CPU µs", "events", "µs/event", "lost"}}
 	for _, t := range r.Results() {
 		rows = append(rows, []string{

@@ -61,13 +61,17 @@ func (row Result) frugal() []Verdict {
 	if row.Tool != StoryLife || row.Full.Told == 0 {
 		return nil
 	}
-	return []Verdict{{
-		Pass: row.Full.CPU.Value <= lifeCPULimit,
-		Text: fmt.Sprintf("%s took %s µs of its own for both ends of a connection, at most %g", row.Command, row.Full.CPU.with("%.2f"), lifeCPULimit),
-	}, {
+	all := []Verdict{{
 		Pass: row.PeakMiB > 0 && row.PeakMiB < lifeMemoryLimit,
 		Text: fmt.Sprintf("%s had %.0f MiB resident at its peak, less than %d", row.Command, row.PeakMiB, lifeMemoryLimit),
 	}}
+	if cpu := row.Full.CPU; cpu != (Estimate{}) {
+		all = append([]Verdict{{
+			Pass: cpu.Value <= lifeCPULimit,
+			Text: fmt.Sprintf("%s took %s µs of its own for both ends of a connection, at most %g", row.Command, cpu.with("%.2f"), lifeCPULimit),
+		}}, all...)
+	}
+	return all
 }
 
 // firstEventLimit is the time from exec to the first event, ms.
@@ -96,8 +100,11 @@ func (r *Report) Verdicts() []Verdict {
 func (r *Report) compare(i int) []Verdict {
 	l := limits[i]
 	runs, pace := r.Runs, "at full speed"
-	if l.paced {
+	switch {
+	case l.paced:
 		runs, pace = r.Paced, fmt.Sprintf("at %d a second", r.Rate)
+	case l.what == cpuSpent:
+		runs = r.Steady
 	}
 	ours := each(runsOf(runs, l.tool), figures[l.what])
 	theirs := each(runsOf(runs, l.with), figures[l.what])
