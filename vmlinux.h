@@ -290,6 +290,7 @@ struct request_sock {
 
 struct tcp_request_sock {
 	u64 snt_synack;
+	u32 rcv_nxt;
 };
 
 struct tcp_skb_cb {

@@ -219,48 +219,13 @@ static __always_inline void fill_note(struct event *e, struct life *l)
 	__builtin_memcpy(e->name, l->name, sizeof(e->name));
 }
 
-/*
- * A half-open connection is no socket, and nothing tells of its end. Those whose
- * SYN-ACK had to be sent again are noted until they become connections, or the
- * reader finds that their timer is long over. Others have been answered at once, or
- * reset.
- */
-#define MAX_HALF_OPEN (1 << 17)
-
-struct half {
-	__u64 began; /* the first SYN-ACK; CLOCK_MONOTONIC, ns */
-	__u64 due;   /* when its timer is, which sends one more or gives up; likewise */
-	__u64 cgroup;
-	__u32 again; /* SYN-ACKs sent again */
-	__u32 family; /* of the flow_key's addresses */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_HALF_OPEN);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct flow_key);
-	__type(value, struct half);
-} half_open SEC(".maps");
-
-/* Is there any, or has there been? Then every connection that comes in is looked up. */
-bool had_half_open = false;
-__u64 half_unnoted = 0;
-
-/* becomes_whole takes the note away, and knows since when: what was sent again gives no measure. */
-static __always_inline void becomes_whole(struct life *l, struct sock *sk)
+static __always_inline bool is_asked_for(struct sock *sk)
 {
-	struct flow_key key = {};
-	struct half *h;
-
-	if (!had_half_open || !flow_of(sk, sockets_netns(sk), &key))
-		return;
-	h = bpf_map_lookup_elem(&half_open, &key);
-	if (!h)
-		return;
-	l->began = h->began;
-	l->flags &= ~LIFE_GUESSED;
-	bpf_map_delete_elem(&half_open, &key);
+	if (sk->sk_protocol != IPPROTO_TCP)
+		return false;
+	if (netns_count && !netns_wanted(sockets_netns(sk)))
+		return false;
+	return !cgroup_count || in_cgroup(sk);
 }
 
 /* is_passed: its user is known, and not one that was asked for. */

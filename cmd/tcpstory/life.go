@@ -199,6 +199,10 @@ func (s *lifeStory) give(l *life.Line) error {
 	if !s.picks(l) {
 		return nil
 	}
+	if l.Half && l.End == life.EndOpen && s.enter == nil {
+		s.summary.HalfOpen++ // without --open only what has ended is told
+		return nil
+	}
 	s.summary.Count(l)
 	return s.sink.Write(s.places.row(l))
 }

@@ -17,6 +17,7 @@ func TestLifeFlagsAreTheSame(t *testing.T) {
 		tcp.LifeHadFile: traceLifeFlagLIFE_HAD_FILE, tcp.LifeOwnerComes: traceLifeFlagLIFE_OWNER_COMES,
 		tcp.LifeResetComes: traceLifeFlagLIFE_RESET_COMES, tcp.LifeIsOpen: traceLifeFlagLIFE_IS_OPEN,
 		tcp.LifeChosen: traceLifeFlagLIFE_CHOSEN, tcp.LifeGuessed: traceLifeFlagLIFE_GUESSED, tcp.LifeHalf: traceLifeFlagLIFE_HALF,
+		tcp.LifeReset: traceLifeFlagLIFE_RESET, tcp.LifeDoubt: traceLifeFlagLIFE_DOUBT,
 	} {
 		if uint32(f) != uint32(want) {
 			t.Errorf("%#x in Go is %#x in C", f, want)
