@@ -151,12 +151,9 @@ static __always_inline void notes_user(struct life *l)
 {
 	struct task_struct *t = (void *)bpf_get_current_task();
 	__u64 id = bpf_get_current_pid_tgid();
-	__u32 pid = id >> 32, execs;
+	__u32 pid = id >> 32, execs = exec_count();
 
-	if (!is_user(pid))
-		return;
-	execs = exec_count();
-	if (l->pid == pid && l->execs == execs)
+	if ((l->pid == pid && l->execs == execs) || !is_user(pid))
 		return;
 	l->pid = pid;
 	l->tid = id;

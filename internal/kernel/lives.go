@@ -26,7 +26,7 @@ func (d *decoder) live(ev *tcp.Event, e *traceEvent) {
 	ev.Errno = e.Err
 	ev.Counters, ev.Life = d.count(e), d.lived(e)
 	ev.Task, ev.Via = tcp.Task{}, tcp.ViaUnknown
-	if d.names(e) {
+	if names(e) {
 		ev.ActsBy(task(e))
 	}
 }

@@ -66,24 +66,3 @@ func TestLifeLeavesNothing(t *testing.T) {
 		t.Errorf("%g allocations a life", n)
 	}
 }
-
-// TestKinIsNobody: what a process called as we are has done is told without it.
-func TestKinIsNobody(t *testing.T) {
-	for _, kind := range []tcp.Kind{tcp.KindLife, tcp.KindState, tcp.KindOwner} {
-		for name, known := range map[string]bool{"tcpstory": false, "tcpstoryteller": true, "curl": true} {
-			d := newDecoder()
-			copy(d.kin[:], "tcpstory")
-			record := traceEvent{Kind: uint8(kind), Flags: hasTuple | hasName, Family: 2, Time: 1, Pid: 7, Tid: 7}
-			copy(record.Name[:], name)
-			e, frame, err := view(raw(record, recordLen, ""))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var ev tcp.Event
-			d.fill(&ev, e, frame)
-			if ev.Task.Known() != known {
-				t.Errorf("%v by %s is told as %+v's", kind, name, ev.Task)
-			}
-		}
-	}
-}

@@ -100,7 +100,6 @@ func open(c Config, f *features) (*Source, error) {
 		resets:  f.names("sk_rst_reason", resetPrefix),
 		tick:    tick(),
 	}
-	copy(s.decode.kin[:commLen], c.Kin)
 	s.shortest, s.longest = busyWait, idleWait
 	if c.Lives || c.Patient {
 		s.shortest, s.longest = patientWait, patientWait

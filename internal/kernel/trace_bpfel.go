@@ -298,6 +298,8 @@ const (
 	traceVarJudgeTagged           = "judge_tagged"
 	traceVarKeepQuotes            = "keep_quotes"
 	traceVarKeptChildren          = "kept_children"
+	traceVarKin                   = "kin"
+	traceVarKinMask               = "kin_mask"
 	traceVarKindForBtf            = "kind_for_btf"
 	traceVarLifeFlagForBtf        = "life_flag_for_btf"
 	traceVarLost                  = "lost"
@@ -444,6 +446,8 @@ type traceVariableSpecs struct {
 	JudgeTagged           *ebpf.VariableSpec `ebpf:"judge_tagged"`
 	KeepQuotes            *ebpf.VariableSpec `ebpf:"keep_quotes"`
 	KeptChildren          *ebpf.VariableSpec `ebpf:"kept_children"`
+	Kin                   *ebpf.VariableSpec `ebpf:"kin"`
+	KinMask               *ebpf.VariableSpec `ebpf:"kin_mask"`
 	KindForBtf            *ebpf.VariableSpec `ebpf:"kind_for_btf"`
 	LifeFlagForBtf        *ebpf.VariableSpec `ebpf:"life_flag_for_btf"`
 	Lost                  *ebpf.VariableSpec `ebpf:"lost"`
@@ -553,6 +557,8 @@ type traceVariables struct {
 	JudgeTagged           *ebpf.Variable `ebpf:"judge_tagged"`
 	KeepQuotes            *ebpf.Variable `ebpf:"keep_quotes"`
 	KeptChildren          *ebpf.Variable `ebpf:"kept_children"`
+	Kin                   *ebpf.Variable `ebpf:"kin"`
+	KinMask               *ebpf.Variable `ebpf:"kin_mask"`
 	KindForBtf            *ebpf.Variable `ebpf:"kind_for_btf"`
 	LifeFlagForBtf        *ebpf.Variable `ebpf:"life_flag_for_btf"`
 	Lost                  *ebpf.Variable `ebpf:"lost"`
