@@ -225,6 +225,7 @@ struct sock {
 	struct sock_cgroup_data sk_cgrp_data;
 	__u32 sk_ack_backlog;
 	__u32 sk_max_ack_backlog;
+	void *sk_bpf_storage; /* NULL: nobody has any here */
 };
 
 struct inet_timewait_sock {

@@ -107,6 +107,20 @@ static __always_inline bool take_slot(struct life_slot *slot, __u64 address)
 	return false;
 }
 
+/*
+ * forgets_elsewhere takes a note out that has no place. Socket storage would go with the
+ * socket, but that may live on and connect again, and then have its note in a place.
+ */
+static __always_inline void forgets_elsewhere(struct sock *sk, __u64 address)
+{
+	if (!slots_taken)
+		return;
+	if (!have_socket_storage)
+		bpf_map_delete_elem(&lives_by_address, &address);
+	else if (plainly(sk)->sk_bpf_storage)
+		bpf_sk_storage_delete(&lives, sk);
+}
+
 /* new_life gives an empty note, whatever stood there: a socket may connect again. */
 static __always_inline struct life *new_life(struct sock *sk)
 {
@@ -116,6 +130,7 @@ static __always_inline struct life *new_life(struct sock *sk)
 
 	if (slot && take_slot(slot, address)) {
 		__builtin_memset(&slot->life, 0, sizeof(slot->life));
+		forgets_elsewhere(sk, address);
 		return &slot->life;
 	}
 	slots_taken = true;
@@ -132,7 +147,6 @@ static __always_inline struct life *new_life(struct sock *sk)
 	return l;
 }
 
-/* Socket storage goes with the socket. */
 static __always_inline void life_is_over(struct sock *sk)
 {
 	__u64 address = plain(sk);
@@ -141,8 +155,8 @@ static __always_inline void life_is_over(struct sock *sk)
 	if (slot && slot->socket == address) {
 		slot->socket = 0;
 		__sync_fetch_and_add(&slot->claims, -1);
-	} else if (!have_socket_storage && slots_taken) {
-		bpf_map_delete_elem(&lives_by_address, &address);
+	} else {
+		forgets_elsewhere(sk, address);
 	}
 }
 
