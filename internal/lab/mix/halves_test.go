@@ -2,6 +2,7 @@ package mix
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -103,5 +104,31 @@ func rawPeer(t *testing.T, h *lab.Host) (send func([]byte)) {
 	return func(packet []byte) {
 		t.Helper()
 		mustDo(t, unix.Sendto(raw, packet, 0, sockaddr(floodAt)))
+	}
+}
+
+// TestHalfOpenGivenUp: the end of one that nobody answers is when the kernel's timer has
+// fired, which may be 2 s behind when it was armed for. TCPSTORY_LONG waits for one.
+func TestHalfOpenGivenUp(t *testing.T) {
+	if os.Getenv("TCPSTORY_LONG") == "" {
+		t.Skip("waits 15 s for a timer")
+	}
+	h, bin := alone(t), built(t)
+	mustDo(t, prepare(t.Context(), h, 0))
+	mustDo(t, h.Sysctl("net/ipv4/tcp_synack_retries", "3"))
+	tool := startLife(t, bin, "--json", "--netns", h.NetnsName(), "tcp")
+	rawPeer(t, h)(synFrom(floodSource(0), floodAt))
+	begun := time.Now()
+	eventually(t, time.Minute, func() string {
+		out, err := h.Command(t.Context(), "ss", "-Htan", "state", "syn-recv").Output()
+		mustDo(t, err)
+		return strings.TrimSpace(string(out))
+	})
+	stood := time.Since(begun)
+	tool.awaits(t, `"half_open":true`, 5*time.Second)
+	tool.stop(t)
+	rows := tool.rows(t)
+	if d := time.Duration(rows[0].Duration * 1000); len(rows) != 1 || rows[0].End != "timed-out" || d < stood-150*time.Millisecond || d > stood+50*time.Millisecond {
+		t.Errorf("it stood %v: %s", stood, rows[0].text)
 	}
 }
