@@ -190,8 +190,10 @@ static __always_inline void follows(struct sock *sk, __u8 kind, bool user)
 	if (!e)
 		return;
 	fill_socket(e, sk, sockets_netns(sk), cookie_of(sk));
-	if (user)
+	if (user) {
+		e->detail = VIA_CLOSE;
 		fill_task(e);
+	}
 	submit(e);
 }
 
