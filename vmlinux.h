@@ -225,6 +225,7 @@ struct sock {
 	struct sock_cgroup_data sk_cgrp_data;
 	__u32 sk_ack_backlog;
 	__u32 sk_max_ack_backlog;
+	void *sk_bpf_storage; /* NULL: nobody has any here */
 };
 
 struct inet_timewait_sock {
@@ -290,6 +291,7 @@ struct request_sock {
 
 struct tcp_request_sock {
 	u64 snt_synack;
+	u32 rcv_nxt;
 };
 
 struct tcp_skb_cb {

@@ -134,6 +134,8 @@ enum life_flag {
 	LIFE_CHOSEN = 2048,  /* a process that was asked for has used it */
 	LIFE_GUESSED = 4096, /* began is when the handshake ended: its length is not known */
 	LIFE_HALF = 8192,   /* a request socket that was answered and never became a connection */
+	LIFE_RESET = 16384, /* it was ended by a RST that came */
+	LIFE_DOUBT = 32768, /* and what ended it is not certain */
 };
 
 /* Sizes of a record that ends behind a part. */

@@ -107,6 +107,20 @@ static __always_inline bool take_slot(struct life_slot *slot, __u64 address)
 	return false;
 }
 
+/*
+ * forgets_elsewhere takes a note out that has no place. Socket storage would go with the
+ * socket, but that may live on and connect again, and then have its note in a place.
+ */
+static __always_inline void forgets_elsewhere(struct sock *sk, __u64 address)
+{
+	if (!slots_taken)
+		return;
+	if (!have_socket_storage)
+		bpf_map_delete_elem(&lives_by_address, &address);
+	else if (plainly(sk)->sk_bpf_storage)
+		bpf_sk_storage_delete(&lives, sk);
+}
+
 /* new_life gives an empty note, whatever stood there: a socket may connect again. */
 static __always_inline struct life *new_life(struct sock *sk)
 {
@@ -116,6 +130,7 @@ static __always_inline struct life *new_life(struct sock *sk)
 
 	if (slot && take_slot(slot, address)) {
 		__builtin_memset(&slot->life, 0, sizeof(slot->life));
+		forgets_elsewhere(sk, address);
 		return &slot->life;
 	}
 	slots_taken = true;
@@ -132,7 +147,6 @@ static __always_inline struct life *new_life(struct sock *sk)
 	return l;
 }
 
-/* Socket storage goes with the socket. */
 static __always_inline void life_is_over(struct sock *sk)
 {
 	__u64 address = plain(sk);
@@ -141,8 +155,8 @@ static __always_inline void life_is_over(struct sock *sk)
 	if (slot && slot->socket == address) {
 		slot->socket = 0;
 		__sync_fetch_and_add(&slot->claims, -1);
-	} else if (!have_socket_storage && slots_taken) {
-		bpf_map_delete_elem(&lives_by_address, &address);
+	} else {
+		forgets_elsewhere(sk, address);
 	}
 }
 
@@ -151,12 +165,9 @@ static __always_inline void notes_user(struct life *l)
 {
 	struct task_struct *t = (void *)bpf_get_current_task();
 	__u64 id = bpf_get_current_pid_tgid();
-	__u32 pid = id >> 32, execs;
+	__u32 pid = id >> 32, execs = exec_count();
 
-	if (!is_user(pid))
-		return;
-	execs = exec_count();
-	if (l->pid == pid && l->execs == execs)
+	if ((l->pid == pid && l->execs == execs) || !is_user(pid))
 		return;
 	l->pid = pid;
 	l->tid = id;
@@ -219,48 +230,13 @@ static __always_inline void fill_note(struct event *e, struct life *l)
 	__builtin_memcpy(e->name, l->name, sizeof(e->name));
 }
 
-/*
- * A half-open connection is no socket, and nothing tells of its end. Those whose
- * SYN-ACK had to be sent again are noted until they become connections, or the
- * reader finds that their timer is long over. Others have been answered at once, or
- * reset.
- */
-#define MAX_HALF_OPEN (1 << 17)
-
-struct half {
-	__u64 began; /* the first SYN-ACK; CLOCK_MONOTONIC, ns */
-	__u64 due;   /* when its timer is, which sends one more or gives up; likewise */
-	__u64 cgroup;
-	__u32 again; /* SYN-ACKs sent again */
-	__u32 family; /* of the flow_key's addresses */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MAX_HALF_OPEN);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct flow_key);
-	__type(value, struct half);
-} half_open SEC(".maps");
-
-/* Is there any, or has there been? Then every connection that comes in is looked up. */
-bool had_half_open = false;
-__u64 half_unnoted = 0;
-
-/* becomes_whole takes the note away, and knows since when: what was sent again gives no measure. */
-static __always_inline void becomes_whole(struct life *l, struct sock *sk)
+static __always_inline bool is_asked_for(struct sock *sk)
 {
-	struct flow_key key = {};
-	struct half *h;
-
-	if (!had_half_open || !flow_of(sk, sockets_netns(sk), &key))
-		return;
-	h = bpf_map_lookup_elem(&half_open, &key);
-	if (!h)
-		return;
-	l->began = h->began;
-	l->flags &= ~LIFE_GUESSED;
-	bpf_map_delete_elem(&half_open, &key);
+	if (sk->sk_protocol != IPPROTO_TCP)
+		return false;
+	if (netns_count && !netns_wanted(sockets_netns(sk)))
+		return false;
+	return !cgroup_count || in_cgroup(sk);
 }
 
 /* is_passed: its user is known, and not one that was asked for. */

@@ -123,15 +123,6 @@ static __always_inline void ends(struct sock *sk, struct life *l, int oldstate, 
 	submit(e);
 }
 
-static __always_inline bool is_asked_for(struct sock *sk)
-{
-	if (sk->sk_protocol != IPPROTO_TCP)
-		return false;
-	if (netns_count && !netns_wanted(sockets_netns(sk)))
-		return false;
-	return !cgroup_count || in_cgroup(sk);
-}
-
 static __always_inline int life_moves(struct sock *sk, int oldstate, int newstate)
 {
 	struct life *l;
@@ -199,8 +190,10 @@ static __always_inline void follows(struct sock *sk, __u8 kind, bool user)
 	if (!e)
 		return;
 	fill_socket(e, sk, sockets_netns(sk), cookie_of(sk));
-	if (user)
+	if (user) {
+		e->detail = VIA_CLOSE;
 		fill_task(e);
+	}
 	submit(e);
 }
 
@@ -227,60 +220,20 @@ int BPF_PROG(life_send_reset)
 	struct sock *sk = (void *)argument(ctx, 0);
 	struct event *e;
 
-	if (!sk || !argument(ctx, 1) || BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE ||
-	    BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+	__u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+
+	if (!sk || !argument(ctx, 1) || (state != TCP_CLOSE && state != TCP_LISTEN) || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
+	if (state == TCP_LISTEN) {
+		if (had_half_open)
+			half_signs((void *)argument(ctx, 1), BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum), false);
+		return 0;
+	}
 	e = reserve(EV_SEND_RESET, EVENT_SEGMENT);
 	if (!e)
 		return 0;
 	e->cookie = have_cookie_helper ? LOAD(sk, __sk_common.skc_cookie.counter) : (__u64)sk;
 	submit(e);
-	return 0;
-}
-
-/* timer_due is when the request socket's timer will be, CLOCK_MONOTONIC, ns. */
-static __always_inline __u64 timer_due(struct sock *listener, struct request_sock *req)
-{
-	return bpf_ktime_get_ns() + (next_timeout(listener, req) - bpf_jiffies64()) * (1000000000ULL / hz);
-}
-
-/* family_of is that of the addresses: a dual-stack listener's request may be of IPv4. */
-static __always_inline __u32 family_of(struct sock_common *c)
-{
-	__u32 remote[4];
-
-	if (BPF_CORE_READ(c, skc_family) == AF_INET)
-		return AF_INET;
-	BPF_CORE_READ_INTO(&remote, c, skc_v6_daddr.in6_u.u6_addr32);
-	return remote[0] || remote[1] || remote[2] != bpf_htonl(0xffff) ? AF_INET6 : AF_INET;
-}
-
-/* tcp:tcp_retransmit_synack: from the timer, and for each SYN that comes again. */
-SEC("tp_btf/tcp_retransmit_synack")
-int BPF_PROG(life_synack, struct sock *listener, struct request_sock *req)
-{
-	struct tcp_request_sock *treq = (void *)req;
-	struct flow_key key = {};
-	struct half new = {}, *h;
-
-	if (!is_asked_for(listener) || !flow_of((struct sock *)req, sockets_netns(listener), &key))
-		return 0;
-	h = bpf_map_lookup_elem(&half_open, &key);
-	if (h) {
-		h->due = timer_due(listener, req);
-		h->again++;
-		return 0;
-	}
-	new.began = BPF_CORE_READ(treq, snt_synack) * 1000;
-	if (!new.began)
-		new.began = bpf_ktime_get_ns();
-	new.due = timer_due(listener, req);
-	new.cgroup = quick_cgroup_of(listener);
-	new.again = 1;
-	new.family = family_of((struct sock_common *)req);
-	had_half_open = true;
-	if (bpf_map_update_elem(&half_open, &key, &new, BPF_ANY))
-		__sync_fetch_and_add(&half_unnoted, 1);
 	return 0;
 }
 
@@ -298,6 +251,8 @@ int life_open(struct bpf_iter__tcp *ctx)
 	if (!c)
 		return 0;
 	state = c->skc_state;
+	if (state == TCP_NEW_SYN_RECV)
+		half_stands(ctx, c, &e);
 	if (state == TCP_TIME_WAIT || state == TCP_NEW_SYN_RECV || state == TCP_LISTEN || state == TCP_CLOSE)
 		return 0;
 	tp = bpf_skc_to_tcp_sock(c);

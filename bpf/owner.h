@@ -8,8 +8,14 @@
 
 #define OWNER_SLOTS (1 << 18)
 
-/* This program's own process: its walk over other processes' files may be the last to let go of one. */
+/*
+ * This program's own process, and how others of its kind are called: their walks over
+ * other processes' files may be the last to let go of one. The mask has the name's bytes
+ * and its NUL; 0: there are none.
+ */
 const volatile __u32 own_pid = 0;
+const volatile __u64 kin[2] = {};
+const volatile __u64 kin_mask[2] = {};
 
 /* One slot is one number, so that no CPU ever sees half of one. */
 struct {
@@ -73,13 +79,24 @@ static __always_inline bool is_claim_on(__u64 slot, __u64 cookie)
 	return slot >> 32 == (cookie & 0xffffffff);
 }
 
+/* is_kin looks at the thread's name: nobody gives another one to a walk's. */
+static __always_inline bool is_kin(void)
+{
+	__u64 comm[2] = {};
+
+	if (!kin_mask[0])
+		return false;
+	bpf_get_current_comm(comm, sizeof(comm));
+	return !((comm[0] ^ kin[0]) & kin_mask[0]) && !((comm[1] ^ kin[1]) & kin_mask[1]);
+}
+
 /*
  * is_user: not a kernel thread that works for somebody (delayed fput), and not
- * ourselves. Only for places that are known to run in process context.
+ * ourselves or kin. Only for places that are known to run in process context.
  */
 static __always_inline bool is_user(__u32 pid)
 {
-	return pid != own_pid && !is_kernel_thread();
+	return pid != own_pid && !is_kernel_thread() && !is_kin();
 }
 
 /* fill_task names the current process, by its leader's name as /proc/PID/comm and ss have it. */

@@ -39,4 +39,18 @@ static __always_inline __u64 next_timeout(struct sock *listener, struct request_
 	return bpf_jiffies64() + most;
 }
 
+/*
+ * slot_end is the jiffy in which a timer fires that is armed now: at the end of a slot of
+ * the timer wheel (kernel/time/timer.c), and the further ahead, the wider the slot.
+ */
+static __always_inline __u64 slot_end(__u64 now, __u64 expires)
+{
+	__u32 shift = 0;
+
+	for (int level = 0; level < 8; level++) /* LVL_DEPTH at most */
+		if (expires - now >= 63ULL << shift) /* LVL_START(1) */
+			shift += 3; /* LVL_CLK_SHIFT */
+	return ((expires >> shift) + 1) << shift;
+}
+
 #endif

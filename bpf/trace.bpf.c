@@ -29,6 +29,7 @@
 #include "drop.h"
 #include "walk.h"
 #include "life.h"
+#include "half.h"
 #include "lives.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -38,3 +39,4 @@ const enum event_kind *kind_for_btf __attribute__((unused));
 const enum event_via *via_for_btf __attribute__((unused));
 const enum event_flag *flag_for_btf __attribute__((unused));
 const enum life_flag *life_flag_for_btf __attribute__((unused));
+const enum half_sign *half_sign_for_btf __attribute__((unused));

@@ -18,12 +18,12 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"trace", "states and packets, live, in one order (what a bare tcpstory does)", trace},
-		{"record", "the same into a file, for trace -r, Wireshark and tcpdump", recordLive},
-		{"why", "only connections in trouble: what is wrong, where, and the evidence", why},
-		{"life", "a line for each connection when it ends", lifeLive},
-		{"now", "every TCP socket as it stands, and whose it is", now},
-		{"doctor", "what works here, what each lack costs, and the remedy", doctor},
-		{"version", "the version of this program", versionAlone},
+		{"record", "the same into a file, for -r", recordLive},
+		{"why", "which are in trouble, and why", why},
+		{"life", "a line for each when it ends", lifeLive},
+		{"now", "every TCP socket as it stands", now},
+		{"doctor", "what works here, and remedies", doctor},
+		{"version", "of this program", versionAlone},
 	}
 }
 

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -48,16 +46,15 @@ func (o *flightOptions) flags(f *pflag.FlagSet) {
 
 // triggerHelp lists what --on knows.
 func triggerHelp() string {
-	var b strings.Builder
-	b.WriteString("\ntriggers of --on:\n")
+	b := []byte("\ntriggers of --on:\n")
 	for _, t := range flight.Triggers() {
 		name := t.Name
 		if t.Threshold != "" {
 			name += "=" + t.Threshold
 		}
-		fmt.Fprintf(&b, "  %-19s %s\n", name, t.Meaning)
+		b = appendHelp(b, name, t.Meaning)
 	}
-	return b.String()
+	return string(b)
 }
 
 func (o *options) checkFlight(c *faults, f *pflag.FlagSet) {

@@ -56,7 +56,12 @@ func lifeLive(ctx context.Context, e *env) error {
 			return enter, err
 		}
 	}
-	stop := context.AfterFunc(ctx, s.end)
+	stop := context.AfterFunc(ctx, func() {
+		if e.terminal {
+			_, _ = e.stdout.Write([]byte{'\n'}) // behind the ^C
+		}
+		s.end()
+	})
 	defer stop()
 	err = s.follow()
 	s.endInterval()
@@ -199,6 +204,10 @@ func (s *lifeStory) give(l *life.Line) error {
 	if !s.picks(l) {
 		return nil
 	}
+	if l.Half && l.End == life.EndOpen && s.enter == nil {
+		s.summary.HalfOpen++ // without --open only what has ended is told
+		return nil
+	}
 	s.summary.Count(l)
 	return s.sink.Write(s.places.row(l))
 }
@@ -257,11 +266,7 @@ func (s *lifeStory) pause() error {
 
 // summarise tells at the end what was seen, and everything lost.
 func (s *lifeStory) summarise(e *env) error {
-	var text []byte
-	if e.terminal {
-		text = append(text, '\n') // behind the ^C
-	}
 	s.summary.Unnoted, s.summary.HalfUnnoted = s.unnoted[0], s.unnoted[1]
-	_, err := e.stderr.Write(s.summary.Append(text))
+	_, err := e.stderr.Write(s.summary.Append(nil))
 	return err
 }

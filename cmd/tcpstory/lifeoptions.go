@@ -64,6 +64,12 @@ func (o *lifeOptions) flags() *pflag.FlagSet {
 	f.CountVarP(&o.verbose, "verbose", "v", "say what the kernel refused, too")
 	f.BoolVarP(&o.help, "help", "h", false, "this text")
 	_ = f.MarkHidden("help")
+	beside(f, theirsHelp, "pid", "comm")
+	beside(f, "only these local PORTS, these remote PORTS (with commas)", "local-port", "remote-port")
+	beside(f, "only IPv4, only IPv6", "ipv4", "ipv6")
+	beside(f, "seconds since the first line; the time of day at the end", "timestamp", "time")
+	beside(f, "of MS milliseconds, N bytes both ways, or more", "min-ms", "min-bytes")
+	beside(f, "write each line at once; say what the kernel refused, too", "line-buffered", "verbose")
 	return f
 }
 

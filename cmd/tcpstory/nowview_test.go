@@ -320,17 +320,6 @@ func TestNowHabits(t *testing.T) {
 	}
 }
 
-// TestHelpFits: nothing of the help is wider than 80 columns.
-func TestHelpFits(t *testing.T) {
-	for name, text := range map[string]string{"life": usage(lifeHead, (&lifeOptions{}).flags()), "now": usage(nowUsage, (&nowOptions{}).flags())} {
-		for line := range strings.Lines(text) {
-			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
-				t.Errorf("%s: %d columns: %s", name, n, line)
-			}
-		}
-	}
-}
-
 // TestLinesWithin: lines that are wider than the screen take several of its rows.
 func TestLinesWithin(t *testing.T) {
 	lines := []string{"\x1b[1m" + strings.Repeat("a", 10) + "\x1b[0m", "", strings.Repeat("→", 11), "b", "c"}

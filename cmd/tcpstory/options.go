@@ -81,8 +81,9 @@ func (o *options) flags() *pflag.FlagSet {
 	f := newFlags()
 	o.choice.flags(f)
 	f.BoolVarP(&o.list, "list-interfaces", "D", false, "list the interfaces")
+	beside(f, "only IFACE (or any) here, and what it forwards; list them", "interface", "list-interfaces")
 	f.StringVarP(&o.write, "write", "w", "", "write the packets to pcap `FILE` (- standard output) instead")
-	f.StringVarP(&o.read, "read", "r", "", "read `FILE`: a recording, JSON, pcap, pcapng (- standard input)")
+	f.StringVarP(&o.read, "read", "r", "", "read `FILE` (- stdin): a recording, JSON, pcap or pcapng")
 	o.view.flags(f)
 	f.IntVar(&o.ring, "ring", kernel.DefaultRingSize, "ring buffer of `BYTES`, a power of two (16 MiB)")
 	o.lastFlags(f)
@@ -91,13 +92,14 @@ func (o *options) flags() *pflag.FlagSet {
 
 // flags are those that choose.
 func (c *choice) flags(f *pflag.FlagSet) {
-	f.StringVarP(&c.device, "interface", "i", "", "only `IFACE` (or any) of this namespace; what it forwards too")
+	f.StringVarP(&c.device, "interface", "i", "", "only `IFACE` (or any) of this namespace; what it forwards")
 	f.IntVarP(&c.count, "count", "c", 0, "stop after `N` packets (events with --no-packets)")
 	f.StringVarP(&c.direction, "direction", "Q", "inout", "packets that go `in|out|inout` (also -P)")
 	f.StringVarP(&c.direction, "direction-bsd", "P", "inout", "")
 	f.IntVarP(&c.snaplen, "snapshot-length", "s", kernel.DefaultSnaplen, fmt.Sprintf("keep `N` bytes of a packet (%d; 0: %d, the most)", kernel.DefaultSnaplen, kernel.MaxSnaplen))
 	f.BoolVar(&c.noPackets, "no-packets", false, "the kernel's side only")
 	f.BoolVar(&c.noStates, "no-states", false, "the packets only, in tcpdump's lines")
+	beside(f, "only the kernel's side; only packets, as tcpdump", "no-packets", "no-states")
 	c.whoseFlags(f)
 }
 
@@ -107,6 +109,7 @@ func (c *choice) whoseFlags(f *pflag.FlagSet) {
 	f.StringSliceVarP(&c.pids, "pid", "p", nil, "only sockets that process `PID` uses (repeatable)")
 	f.StringSliceVar(&c.comms, "comm", nil, "only sockets of processes named `NAME` (repeatable)")
 	f.StringSliceVar(&c.cgroups, "cgroup", nil, "only sockets made in cgroup `PATH` or below (repeatable)")
+	beside(f, theirsHelp, "pid", "comm")
 }
 
 // flags are those of the output.
@@ -121,6 +124,10 @@ func (v *view) flags(f *pflag.FlagSet) {
 	f.BoolVarP(&v.lined, "line-buffered", "l", false, "write each line at once")
 	f.BoolVar(&v.json, "json", false, "one JSON object a line")
 	f.StringVar(&v.form, "view", "auto", "as `columns` or lines; auto: columns on a terminal")
+	beside(f, "more of each packet (-vv), and of what is lacking; less", "verbose", "quick")
+	beside(f, "absolute sequence numbers; the link-layer header too", "absolute-tcp-sequence-numbers", "link-header")
+	beside(f, "names are never looked up anyway; write each line at once", "numeric", "line-buffered")
+	beside(f, "one JSON object a line; columns or lines (or auto)", "json", "view")
 }
 
 // lastFlags are those of every command.
@@ -205,35 +212,4 @@ func (o *options) checkChoices(f *pflag.FlagSet, fault func(bool, string, ...any
 // directions maps -Q's words to which directions are left out: in, out.
 var directions = map[string]struct{ noIn, noOut bool }{
 	"inout": {}, "in": {noOut: true}, "out": {noIn: true},
-}
-
-// usage lists the flags by their short names, tcpdump's, a line each.
-func usage(head string, f *pflag.FlagSet) string {
-	var b strings.Builder
-	b.WriteString(head)
-	f.VisitAll(func(flag *pflag.Flag) {
-		if flag.Hidden {
-			return
-		}
-		name := "--" + flag.Name
-		if flag.Shorthand != "" {
-			name = "-" + flag.Shorthand
-		}
-		value, text := pflag.UnquoteUsage(flag)
-		if flag.Value.Type() == "bool" || flag.Value.Type() == "count" {
-			value = ""
-		}
-		fmt.Fprintf(&b, "  %-19s %s\n", strings.TrimSpace(name+" "+value), text)
-	})
-	return b.String()
-}
-
-// otherCommands lists what else there is than trace.
-func otherCommands() string {
-	var b strings.Builder
-	b.WriteString("\nother commands:\n")
-	for _, c := range commands()[1:] {
-		fmt.Fprintf(&b, "  %-19s %s\n", c.name, c.brief)
-	}
-	return b.String()
 }

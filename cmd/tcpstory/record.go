@@ -34,10 +34,10 @@ type recording struct {
 }
 
 const recordHead = `usage: tcpstory record -w FILE [flags] [filter expression]
-Records packets and the kernel's events, in their order, in a pcapng file. tcpstory
--r FILE shows what tcpstory would have shown; Wireshark, tshark and tcpdump read it.
-With --ring it is a flight recorder: it keeps the past in memory, and writes a file
-when something happens.
+Records packets and the kernel's events, in their order, in a pcapng file.
+tcpstory -r FILE shows what tcpstory would have shown; Wireshark, tshark and
+tcpdump read it. With --ring it is a flight recorder: it keeps the past in
+memory, and writes a file when something happens.
 
 `
 

@@ -33,21 +33,21 @@ type asking struct {
 
 const whyHead = `usage: tcpstory why [flags] [filter expression]
 Speaks only of connections in trouble: what happened, where a packet died, whose
-fault it is, the evidence, and what to look at next. Live, or of a recording (-r).
+fault it is, the evidence, what to look at next. Live, or of a recording (-r).
 
 `
 
 func (o *options) whyFlags() *pflag.FlagSet {
 	f := newFlags()
 	l := diagnose.DefaultLimits
-	f.StringVarP(&o.read, "read", "r", "", "of recording `FILE` (- standard input) instead of what happens now")
+	f.StringVarP(&o.read, "read", "r", "", "of recording `FILE` (- standard input), not what happens now")
 	f.DurationVar(&o.standing, "after", l.After, "speak of a bad condition that has lasted `DURATION`")
 	f.DurationVar(&o.slow, "slow", l.Slow, "a request that waits `DURATION` for its answer is slow")
 	f.DurationVar(&o.idle, "idle", l.Idle, "a middlebox may have forgotten what was idle for `DURATION`")
-	f.BoolVar(&o.once, "once", false, "exit status 3 when there is trouble, 0 when there is none; live, it looks for --for")
+	f.BoolVar(&o.once, "once", false, "exit status 3 if there is trouble, else 0; live, see --for")
 	f.DurationVar(&o.lasts, "for", 0, "end after `DURATION` (--once: a second longer than --after)")
-	f.BoolVar(&o.summary, "summary", false, "at the end, how many connections have which trouble, and nothing else")
-	f.BoolVar(&o.every, "every", false, "every verdict in full: not how many more are like those just told")
+	f.BoolVar(&o.summary, "summary", false, "how many connections have which trouble, at the end, only")
+	f.BoolVar(&o.every, "every", false, "every verdict in full, though it is like those just told")
 	f.BoolVar(&o.json, "json", false, "one JSON object a line, for every verdict")
 	f.BoolVar(&o.rules, "rules", false, "list the rules and their thresholds")
 	f.StringVarP(&o.device, "interface", "i", "", "only `IFACE` (or any) of this namespace")

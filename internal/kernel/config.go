@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -56,7 +57,7 @@ type Config struct {
 	Netns     []uint32   // only these network namespaces (inodes); empty: all
 	PIDs      []uint32   // only sockets that these processes use; empty: all. With Comms: either
 	Comms     []string   // only sockets of processes of that name, of which 15 bytes count; empty: all
-	Kin       string     // how processes of ours are called: no deed of theirs is told as anybody's; "": not asked
+	Kin       string     // how processes of ours are called: no deed of theirs is taken for a user's; "": not asked
 	Cgroups   []uint64   // only sockets made in these cgroups or below (ids); empty: all
 	Enter     []Entrance // network namespaces whose existing sockets are looked at; empty: the caller's own
 	RingSize  int        // bytes, a power of two times the page size; 0: DefaultRingSize
@@ -111,11 +112,13 @@ func (c *Config) choices() []setting {
 	for i, name := range c.Comms {
 		copy(comms[i][:commLen], name)
 	}
+	kin, mask := kinship(c.Kin)
 	byProcess := len(c.PIDs)+len(c.Comms) > 0
 	return []setting{
 		{traceVarPidCount, uint32(len(c.PIDs))}, {traceVarPidOnly, pids},
 		{traceVarCommCount, uint32(len(c.Comms))}, {traceVarCommOnly, comms},
 		{traceVarCgroupCount, uint32(len(c.Cgroups))}, {traceVarCgroupOnly, cgroups},
+		{traceVarKin, kin}, {traceVarKinMask, mask},
 		{traceVarByProcess, byProcess}, {traceVarSelective, byProcess || len(c.Cgroups) > 0},
 	}
 }
@@ -143,4 +146,21 @@ func (c *Config) fetchLen() int {
 		return MaxSnaplen
 	}
 	return c.copyLen()
+}
+
+// kinship is a process's name as two numbers, and which of their bytes count: those of the
+// name, and of the NUL behind it.
+func kinship(name string) (kin, mask [2]uint64) {
+	if name == "" {
+		return kin, mask
+	}
+	var comm, counts [commLen + 1]byte
+	n := copy(comm[:commLen], name)
+	for i := range n + 1 {
+		counts[i] = 0xff
+	}
+	for i := range kin {
+		kin[i], mask[i] = binary.NativeEndian.Uint64(comm[8*i:]), binary.NativeEndian.Uint64(counts[8*i:])
+	}
+	return kin, mask
 }

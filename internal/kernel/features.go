@@ -92,6 +92,8 @@ var hooks = []hook{
 		what: "lives: a record for each connection at its end", lack: "connections' ends are not seen"},
 	{program: traceProgLifeSynack, at: "tcp_retransmit_synack", part: partLives,
 		what: "half-open connections whose SYN-ACK is sent again", lack: "half-open connections that come to nothing are not seen"},
+	{program: traceProgLifeDrops, at: "kfree_skb", optional: true, part: partLives,
+		what: "half-open connections that are reset", lack: "half-open connections that are reset are told as timed out"},
 	{program: traceProgLifeOpen, at: "tcp", site: onWalk, optional: true, part: partLives,
 		what: "connections that are open still (life --open)", lack: "life --open has nothing to show"},
 	{program: traceProgLifeStateTwin, at: stateTracepoint, part: partLives,

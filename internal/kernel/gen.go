@@ -4,4 +4,4 @@
 // time.
 package kernel
 
-//go:generate go tool bpf2go -target bpfel -cc clang -type event -type event_kind -type event_flag -type event_via -type life_flag -type flow_key -type half -go-package kernel trace ../../bpf/trace.bpf.c -- -O2 -g -Wall -Werror -I../.. -I../../bpf
+//go:generate go tool bpf2go -target bpfel -cc clang -type event -type event_kind -type event_flag -type event_via -type life_flag -type flow_key -type half -type half_sign -go-package kernel trace ../../bpf/trace.bpf.c -- -O2 -g -Wall -Werror -I../.. -I../../bpf

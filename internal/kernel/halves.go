@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -19,13 +20,16 @@ const (
 	halfAtOnce   = 16 * halfBatch // of a flood no more is gathered before it was told
 )
 
-// halves finds half-open connections that came to nothing (bpf/life.h): nothing
+// halves finds half-open connections that came to nothing (bpf/half.h): nothing
 // tells of their end, but their timer is over, and sent no SYN-ACK again.
 type halves struct {
 	noted  *ebpf.Map
 	had    *ebpf.Variable
 	decode *decoder
 	due    int64 // of the next look, CLOCK_MONOTONIC, ns
+	walked int64 // when those that stand were told, likewise; 0: not
+	ending int64 // since when nothing is noted any more, likewise; 0: it goes on
+	done   bool  // what was noted then is told
 	dead   []half
 	keys   []traceFlowKey
 	values []traceHalf
@@ -36,11 +40,15 @@ type half struct {
 	half traceHalf
 }
 
+// at is when something was that is noted in units of 2^16 ns behind the beginning,
+// CLOCK_MONOTONIC, ns.
+func (h *traceHalf) at(behind uint32) uint64 { return h.Began + uint64(behind)<<16 }
+
 func newHalves(coll *ebpf.Collection, d *decoder) *halves {
 	return &halves{noted: coll.Maps[traceMapHalfOpen], had: coll.Variables[traceVarHadHalfOpen], decode: d}
 }
 
-// next fills ev with one that is dead.
+// next fills ev with one that is dead, or in the end with any.
 func (h *halves) next(ev *tcp.Event) bool {
 	if h == nil || len(h.dead) == 0 {
 		return false
@@ -55,18 +63,47 @@ func (h *halves) next(ev *tcp.Event) bool {
 }
 
 func (h *halves) fill(ev *tcp.Event, d *half) {
-	e := traceEvent{Family: uint8(d.half.Family), Saddr: d.key.Local, Daddr: d.key.Remote, Sport: d.key.Lport, Dport: d.key.Rport}
-	h.decode.life = tcp.Life{Began: h.decode.when(d.half.Began), Flags: tcp.LifeIn | tcp.LifeHalf}
-	h.decode.counters = tcp.Counters{Retransmits: d.half.Again}
+	e := traceEvent{Family: d.half.Family, Saddr: d.key.Local, Daddr: d.key.Remote, Sport: d.key.Lport, Dport: d.key.Rport}
+	ended, at := h.ended(&d.half)
+	h.decode.life = tcp.Life{Began: h.decode.when(d.half.Began), Flags: tcp.LifeIn | tcp.LifeHalf | ended}
+	h.decode.counters = tcp.Counters{Retransmits: uint32(d.half.Again)}
 	*ev = tcp.Event{
-		Kind: tcp.KindLife, Time: h.decode.when(d.half.Due), Netns: d.key.Netns, Cgroup: d.half.Cgroup, Flow: flow(&e),
+		Kind: tcp.KindLife, Time: h.decode.when(at), Netns: d.key.Netns, Cgroup: d.half.Cgroup, Flow: flow(&e),
 		Old: tcp.NewSynRecv, New: tcp.Close, Life: &h.decode.life, Counters: &h.decode.counters,
 	}
 }
 
+// ended tells how one ended, and when, CLOCK_MONOTONIC, ns.
+func (h *halves) ended(d *traceHalf) (tcp.LifeFlags, uint64) {
+	switch {
+	case d.Sign == uint8(traceHalfSignHALF_RESET):
+		return tcp.LifeReset, d.at(d.SignedAt)
+	case d.at(d.Due) >= h.before():
+		if h.walked == 0 {
+			return tcp.LifeIsOpen, uint64(h.ending)
+		}
+		return tcp.LifeDoubt, uint64(h.walked) // it did not stand then
+	case d.Sign == uint8(traceHalfSignHALF_DOUBT):
+		return tcp.LifeDoubt, d.at(d.Due)
+	}
+	return 0, d.at(d.Due)
+}
+
+// before is until when a timer has to have been due for its half-open connection to be
+// dead. What did not stand when all that stood were looked at needs no patience.
+func (h *halves) before() uint64 {
+	switch {
+	case h.walked != 0:
+		return uint64(h.walked)
+	case h.ending != 0:
+		return uint64(h.ending - int64(halfPatience))
+	}
+	return math.MaxUint64
+}
+
 // look looks through them, where that is due at time mono.
 func (h *halves) look(mono int64) error {
-	if h == nil || mono < h.due || len(h.dead) > 0 {
+	if h == nil || mono < h.due || len(h.dead) > 0 || h.ending != 0 {
 		return nil
 	}
 	h.due = mono + int64(halfInterval)
@@ -74,11 +111,29 @@ func (h *halves) look(mono int64) error {
 	if err := h.had.Get(&had); err != nil || !had {
 		return err
 	}
-	return h.gather(uint64(mono - int64(halfPatience)))
+	more, err := h.gather(uint64(mono - int64(halfPatience)))
+	if more {
+		h.due = 0
+	}
+	return err
 }
 
-// gather takes those out whose timer was due before.
-func (h *halves) gather(before uint64) error {
+// end gathers whatever is noted yet, a part at each call: the programs, which stopped at
+// time mono, add nothing any more.
+func (h *halves) end(mono int64) error {
+	if h == nil || h.done || len(h.dead) > 0 {
+		return nil
+	}
+	if h.ending == 0 {
+		h.ending = mono
+	}
+	more, err := h.gather(math.MaxUint64)
+	h.done = !more
+	return err
+}
+
+// gather takes those out whose timer was due before; more: there may be others.
+func (h *halves) gather(before uint64) (more bool, err error) {
 	if h.keys == nil {
 		h.keys, h.values = make([]traceFlowKey, halfBatch), make([]traceHalf, halfBatch)
 	}
@@ -86,7 +141,7 @@ func (h *halves) gather(before uint64) error {
 	for {
 		n, err := h.noted.BatchLookup(&cursor, h.keys, h.values, nil)
 		for i := range n {
-			if h.values[i].Due < before {
+			if v := &h.values[i]; v.at(v.Due) < before && v.Sign != uint8(traceHalfSignHALF_TOLD) {
 				h.dead = append(h.dead, half{h.keys[i], h.values[i]})
 			}
 		}
@@ -94,14 +149,14 @@ func (h *halves) gather(before uint64) error {
 			break
 		}
 		if len(h.dead) >= halfAtOnce {
-			h.due = 0 // there are more
+			more = true
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("look through half-open connections: %w", err)
+			return false, fmt.Errorf("look through half-open connections: %w", err)
 		}
 	}
-	return h.forget(before)
+	return more, h.forget(before)
 }
 
 // forget takes those out of the map that are dead, and of the dead those whose SYN-ACK
@@ -112,14 +167,14 @@ func (h *halves) forget(before uint64) error {
 		d := &h.dead[i]
 		var now traceHalf
 		err := h.noted.Lookup(&d.key, &now)
-		if err == nil && now.Due < before {
+		if err == nil && now.at(now.Due) < before {
 			err = h.noted.Delete(&d.key)
 		}
 		switch {
 		case errors.Is(err, ebpf.ErrKeyNotExist): // it has become a connection
 		case err != nil:
 			return fmt.Errorf("forget a half-open connection: %w", err)
-		case now.Due < before:
+		case now.at(now.Due) < before:
 			dead = append(dead, half{d.key, now})
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"math"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tcpstory/internal/tcp"
 )
 
@@ -24,7 +26,7 @@ func (d *decoder) live(ev *tcp.Event, e *traceEvent) {
 	ev.Errno = e.Err
 	ev.Counters, ev.Life = d.count(e), d.lived(e)
 	ev.Task, ev.Via = tcp.Task{}, tcp.ViaUnknown
-	if d.names(e) {
+	if names(e) {
 		ev.ActsBy(task(e))
 	}
 }
@@ -62,8 +64,8 @@ func (s *Source) Unnoted() (sockets, halfOpen uint64) {
 	return sockets, halfOpen
 }
 
-// StillOpen gives each connection that is open, as KindLife events with LifeIsOpen
-// and their holders, to see. It looks in the namespaces of enter (the caller's own,
+// StillOpen gives each connection that is open or half-open, as KindLife events with
+// LifeIsOpen and their holders, to see. It looks in the namespaces of enter (the caller's own,
 // where none is given). What could not be looked at is in the error, behind all the rest.
 func (s *Source) StillOpen(enter []Entrance, see func(*tcp.Event) error) error {
 	w := s.walker
@@ -72,6 +74,7 @@ func (s *Source) StillOpen(enter []Entrance, see func(*tcp.Event) error) error {
 	}
 	var found records
 	var errs []error
+	began := nanos(unix.CLOCK_MONOTONIC)
 	if len(enter) == 0 {
 		enter = []Entrance{func(f func() error) error { return f() }}
 	}
@@ -84,6 +87,9 @@ func (s *Source) StillOpen(enter []Entrance, see func(*tcp.Event) error) error {
 		if r != nil { // the namespace has gone meanwhile
 			errs = append(errs, found.gatherLives(r), r.Close())
 		}
+	}
+	if errors.Join(errs...) == nil {
+		s.halves.walked = began
 	}
 	errs = append(errs, w.findOpen(nil, s.ring))
 	return errors.Join(append(errs, s.giveOpen(&found, see))...)

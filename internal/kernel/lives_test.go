@@ -17,6 +17,7 @@ func TestLifeFlagsAreTheSame(t *testing.T) {
 		tcp.LifeHadFile: traceLifeFlagLIFE_HAD_FILE, tcp.LifeOwnerComes: traceLifeFlagLIFE_OWNER_COMES,
 		tcp.LifeResetComes: traceLifeFlagLIFE_RESET_COMES, tcp.LifeIsOpen: traceLifeFlagLIFE_IS_OPEN,
 		tcp.LifeChosen: traceLifeFlagLIFE_CHOSEN, tcp.LifeGuessed: traceLifeFlagLIFE_GUESSED, tcp.LifeHalf: traceLifeFlagLIFE_HALF,
+		tcp.LifeReset: traceLifeFlagLIFE_RESET, tcp.LifeDoubt: traceLifeFlagLIFE_DOUBT,
 	} {
 		if uint32(f) != uint32(want) {
 			t.Errorf("%#x in Go is %#x in C", f, want)
@@ -63,26 +64,5 @@ func TestLifeLeavesNothing(t *testing.T) {
 		d.fill(&used, e, frame)
 	}); n != 0 {
 		t.Errorf("%g allocations a life", n)
-	}
-}
-
-// TestKinIsNobody: what a process called as we are has done is told without it.
-func TestKinIsNobody(t *testing.T) {
-	for _, kind := range []tcp.Kind{tcp.KindLife, tcp.KindState, tcp.KindOwner} {
-		for name, known := range map[string]bool{"tcpstory": false, "tcpstoryteller": true, "curl": true} {
-			d := newDecoder()
-			copy(d.kin[:], "tcpstory")
-			record := traceEvent{Kind: uint8(kind), Flags: hasTuple | hasName, Family: 2, Time: 1, Pid: 7, Tid: 7}
-			copy(record.Name[:], name)
-			e, frame, err := view(raw(record, recordLen, ""))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var ev tcp.Event
-			d.fill(&ev, e, frame)
-			if ev.Task.Known() != known {
-				t.Errorf("%v by %s is told as %+v's", kind, name, ev.Task)
-			}
-		}
 	}
 }

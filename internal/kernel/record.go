@@ -50,7 +50,6 @@ type decoder struct {
 	drops   map[uint32]string
 	resets  map[uint32]string
 	tick    time.Duration // a jiffy
-	kin     [commLen + 1]uint8
 
 	counters tcp.Counters
 	life     tcp.Life
@@ -169,7 +168,7 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 			ev.Counters = d.count(e)
 		}
 	}
-	if d.names(e) {
+	if names(e) {
 		ev.ActsBy(task(e))
 		if ev.Kind == tcp.KindSocket {
 			ev.Via = tcp.ViaHeld
@@ -180,12 +179,8 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 	}
 }
 
-// names reports whether the record names whose deed it was. A tracer like us, which
-// walks over open files, holds each for an instant, and is who closes a socket that
-// everybody else has let go meanwhile: no user of it. (Of our own the programs know.)
-func (d *decoder) names(e *traceEvent) bool {
-	return e.Flags&hasName != 0 && e.Pid != 0 && (d.kin[0] == 0 || e.Name != d.kin)
-}
+// names reports whether the record names whose deed it was.
+func names(e *traceEvent) bool { return e.Flags&hasName != 0 && e.Pid != 0 }
 
 // sheltered is MINISOCK_SHELTERED of bpf/minisock.h.
 const sheltered = 0x80

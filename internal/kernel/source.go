@@ -100,7 +100,6 @@ func open(c Config, f *features) (*Source, error) {
 		resets:  f.names("sk_rst_reason", resetPrefix),
 		tick:    tick(),
 	}
-	copy(s.decode.kin[:commLen], c.Kin)
 	s.shortest, s.longest = busyWait, idleWait
 	if c.Lives || c.Patient {
 		s.shortest, s.longest = patientWait, patientWait
@@ -278,7 +277,8 @@ func (s *Source) Wait() error {
 	return err
 }
 
-// last reports, after the drain, what was lost behind the last record.
+// last reports, after the drain, what was lost behind the last record, and the half-open
+// connections that are noted yet.
 func (s *Source) last(ev *tcp.Event) error {
 	if n := s.losses.ring(s.losses.total()); n > 0 {
 		s.gap(ev, tcp.Gap{Cause: tcp.GapRingFull, Lost: n}, time.Now().UnixNano())
@@ -286,6 +286,12 @@ func (s *Source) last(ev *tcp.Event) error {
 	}
 	if g, ok := s.losses.look(true); ok {
 		s.gap(ev, g, time.Now().UnixNano())
+		return nil
+	}
+	if err := s.halves.end(nanos(unix.CLOCK_MONOTONIC)); err != nil {
+		return err
+	}
+	if s.halves.next(ev) {
 		return nil
 	}
 	return io.EOF

@@ -143,13 +143,26 @@ type traceFrame struct {
 }
 
 type traceHalf struct {
-	_      structs.HostLayout
-	Began  uint64
-	Due    uint64
-	Cgroup uint64
-	Again  uint32
-	Family uint32
+	_        structs.HostLayout
+	Began    uint64
+	Cgroup   uint64
+	Due      uint32
+	SignedAt uint32
+	Expects  uint32
+	Again    uint8
+	Family   uint8
+	Sign     uint8
+	Pad      uint8
 }
+
+type traceHalfSign uint32
+
+const (
+	traceHalfSignHALF_SILENCE traceHalfSign = 0
+	traceHalfSignHALF_RESET   traceHalfSign = 1
+	traceHalfSignHALF_TOLD    traceHalfSign = 2
+	traceHalfSignHALF_DOUBT   traceHalfSign = 3
+)
 
 type traceHeld struct {
 	_    structs.HostLayout
@@ -196,6 +209,8 @@ const (
 	traceLifeFlagLIFE_CHOSEN      traceLifeFlag = 2048
 	traceLifeFlagLIFE_GUESSED     traceLifeFlag = 4096
 	traceLifeFlagLIFE_HALF        traceLifeFlag = 8192
+	traceLifeFlagLIFE_RESET       traceLifeFlag = 16384
+	traceLifeFlagLIFE_DOUBT       traceLifeFlag = 32768
 )
 
 type traceLifeSlot struct {
@@ -256,6 +271,7 @@ const (
 	traceProgDestroys             = "destroys"
 	traceProgDrop                 = "drop"
 	traceProgLifeDestroys         = "life_destroys"
+	traceProgLifeDrops            = "life_drops"
 	traceProgLifeOpen             = "life_open"
 	traceProgLifeReads            = "life_reads"
 	traceProgLifeSendReset        = "life_send_reset"
@@ -291,6 +307,7 @@ const (
 	traceVarFlagForBtf            = "flag_for_btf"
 	traceVarGather                = "gather"
 	traceVarHadHalfOpen           = "had_half_open"
+	traceVarHalfSignForBtf        = "half_sign_for_btf"
 	traceVarHalfUnnoted           = "half_unnoted"
 	traceVarHaveCookieHelper      = "have_cookie_helper"
 	traceVarHaveDynptr            = "have_dynptr"
@@ -301,6 +318,8 @@ const (
 	traceVarJudgeTagged           = "judge_tagged"
 	traceVarKeepQuotes            = "keep_quotes"
 	traceVarKeptChildren          = "kept_children"
+	traceVarKin                   = "kin"
+	traceVarKinMask               = "kin_mask"
 	traceVarKindForBtf            = "kind_for_btf"
 	traceVarLifeFlagForBtf        = "life_flag_for_btf"
 	traceVarLost                  = "lost"
@@ -377,6 +396,7 @@ type traceProgramSpecs struct {
 	Destroys         *ebpf.ProgramSpec `ebpf:"destroys"`
 	Drop             *ebpf.ProgramSpec `ebpf:"drop"`
 	LifeDestroys     *ebpf.ProgramSpec `ebpf:"life_destroys"`
+	LifeDrops        *ebpf.ProgramSpec `ebpf:"life_drops"`
 	LifeOpen         *ebpf.ProgramSpec `ebpf:"life_open"`
 	LifeReads        *ebpf.ProgramSpec `ebpf:"life_reads"`
 	LifeSendReset    *ebpf.ProgramSpec `ebpf:"life_send_reset"`
@@ -438,6 +458,7 @@ type traceVariableSpecs struct {
 	FlagForBtf            *ebpf.VariableSpec `ebpf:"flag_for_btf"`
 	Gather                *ebpf.VariableSpec `ebpf:"gather"`
 	HadHalfOpen           *ebpf.VariableSpec `ebpf:"had_half_open"`
+	HalfSignForBtf        *ebpf.VariableSpec `ebpf:"half_sign_for_btf"`
 	HalfUnnoted           *ebpf.VariableSpec `ebpf:"half_unnoted"`
 	HaveCookieHelper      *ebpf.VariableSpec `ebpf:"have_cookie_helper"`
 	HaveDynptr            *ebpf.VariableSpec `ebpf:"have_dynptr"`
@@ -448,6 +469,8 @@ type traceVariableSpecs struct {
 	JudgeTagged           *ebpf.VariableSpec `ebpf:"judge_tagged"`
 	KeepQuotes            *ebpf.VariableSpec `ebpf:"keep_quotes"`
 	KeptChildren          *ebpf.VariableSpec `ebpf:"kept_children"`
+	Kin                   *ebpf.VariableSpec `ebpf:"kin"`
+	KinMask               *ebpf.VariableSpec `ebpf:"kin_mask"`
 	KindForBtf            *ebpf.VariableSpec `ebpf:"kind_for_btf"`
 	LifeFlagForBtf        *ebpf.VariableSpec `ebpf:"life_flag_for_btf"`
 	Lost                  *ebpf.VariableSpec `ebpf:"lost"`
@@ -550,6 +573,7 @@ type traceVariables struct {
 	FlagForBtf            *ebpf.Variable `ebpf:"flag_for_btf"`
 	Gather                *ebpf.Variable `ebpf:"gather"`
 	HadHalfOpen           *ebpf.Variable `ebpf:"had_half_open"`
+	HalfSignForBtf        *ebpf.Variable `ebpf:"half_sign_for_btf"`
 	HalfUnnoted           *ebpf.Variable `ebpf:"half_unnoted"`
 	HaveCookieHelper      *ebpf.Variable `ebpf:"have_cookie_helper"`
 	HaveDynptr            *ebpf.Variable `ebpf:"have_dynptr"`
@@ -560,6 +584,8 @@ type traceVariables struct {
 	JudgeTagged           *ebpf.Variable `ebpf:"judge_tagged"`
 	KeepQuotes            *ebpf.Variable `ebpf:"keep_quotes"`
 	KeptChildren          *ebpf.Variable `ebpf:"kept_children"`
+	Kin                   *ebpf.Variable `ebpf:"kin"`
+	KinMask               *ebpf.Variable `ebpf:"kin_mask"`
 	KindForBtf            *ebpf.Variable `ebpf:"kind_for_btf"`
 	LifeFlagForBtf        *ebpf.Variable `ebpf:"life_flag_for_btf"`
 	Lost                  *ebpf.Variable `ebpf:"lost"`
@@ -598,6 +624,7 @@ type tracePrograms struct {
 	Destroys         *ebpf.Program `ebpf:"destroys"`
 	Drop             *ebpf.Program `ebpf:"drop"`
 	LifeDestroys     *ebpf.Program `ebpf:"life_destroys"`
+	LifeDrops        *ebpf.Program `ebpf:"life_drops"`
 	LifeOpen         *ebpf.Program `ebpf:"life_open"`
 	LifeReads        *ebpf.Program `ebpf:"life_reads"`
 	LifeSendReset    *ebpf.Program `ebpf:"life_send_reset"`
@@ -628,6 +655,7 @@ func (p *tracePrograms) Close() error {
 		p.Destroys,
 		p.Drop,
 		p.LifeDestroys,
+		p.LifeDrops,
 		p.LifeOpen,
 		p.LifeReads,
 		p.LifeSendReset,

@@ -45,6 +45,9 @@ func (c *Chronicle) Take(s *conn.Step, give func(*Line) error) error {
 	}
 	if half {
 		p.life.Flags |= tcp.LifeIn | tcp.LifeHalf
+		if s.From == conn.GroundReset {
+			p.life.Flags |= tcp.LifeReset
+		}
 	}
 	c.fill(s, p)
 	return give(&c.line)

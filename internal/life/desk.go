@@ -50,6 +50,11 @@ func (d *Desk) wait(give func(*Line) error) error {
 	if d.waiting == nil {
 		d.waiting = map[uint64]*Line{}
 	}
+	if before := d.waiting[d.line.Cookie]; before != nil { // the socket has connected again
+		if err := before.giveUp(give); err != nil {
+			return err
+		}
+	}
 	l := d.line
 	d.waiting[l.Cookie] = &l
 	d.order = append(d.order, l.Cookie)
@@ -94,14 +99,19 @@ func (d *Desk) Expire(now int64, give func(*Line) error) error {
 				return nil
 			}
 			delete(d.waiting, l.Cookie)
-			l.Nobody = l.Nobody && !l.AskOwner // it may be accepted yet
-			if err := give(l); err != nil {
+			if err := l.giveUp(give); err != nil {
 				return err
 			}
 		}
 		d.order = d.order[1:]
 	}
 	return nil
+}
+
+// giveUp gives out a line of which something has not come.
+func (l *Line) giveUp(give func(*Line) error) error {
+	l.Nobody = l.Nobody && !l.AskOwner // it may be accepted yet
+	return give(l)
 }
 
 // Flush gives out all that waits.

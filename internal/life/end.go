@@ -85,7 +85,7 @@ func endOf(ev *tcp.Event) End {
 	case l.Flags.Has(tcp.LifeIsOpen):
 		return EndOpen
 	case l.Flags.Has(tcp.LifeHalf):
-		return EndTimedOut
+		return halfEnd(l.Flags)
 	case l.Flags.Has(tcp.LifeMinisock):
 		return EndFINOwn
 	case ev.Errno != 0:
@@ -103,4 +103,15 @@ func endOf(ev *tcp.Event) End {
 		return EndRSTSent // without an error only an abort leads from here to CLOSE
 	}
 	return EndUnknown
+}
+
+// halfEnd is that of a half-open connection.
+func halfEnd(f tcp.LifeFlags) End {
+	switch {
+	case f.Has(tcp.LifeReset):
+		return EndRSTReceived
+	case f.Has(tcp.LifeDoubt):
+		return EndUnknown
+	}
+	return EndTimedOut
 }

@@ -175,6 +175,21 @@ func TestDesk(t *testing.T) {
 	}
 }
 
+// TestDeskOfOneSocket: whose first life still waits when its second has ended.
+func TestDeskOfOneSocket(t *testing.T) {
+	var g gathered
+	for _, errno := range []unix.Errno{unix.ECONNREFUSED, unix.ETIMEDOUT} {
+		g.take(t, ended(func(ev *tcp.Event) { ev.Cookie, ev.Errno, ev.Life.Flags = 1, int32(errno), tcp.LifeOwnerComes }))
+	}
+	if len(g.lines) != 1 || g.lines[0].End != EndRefused {
+		t.Fatalf("when the second has ended: %+v", g.lines)
+	}
+	g.take(t, &tcp.Event{Kind: tcp.KindOwner, Cookie: 1, Task: tcp.Task{PID: 7}})
+	if err := g.Flush(g.give); err != nil || len(g.lines) != 2 || g.lines[1].End != EndTimedOut || g.lines[1].Task.PID != 7 {
+		t.Errorf("%v, %+v", err, g.lines)
+	}
+}
+
 // TestDeskIsBounded: with too many waiting, lines go on as they are.
 func TestDeskIsBounded(t *testing.T) {
 	var g gathered

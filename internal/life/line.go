@@ -61,7 +61,7 @@ type Line struct {
 	End               End
 	Errno             int32
 	Last              tcp.State // that it ended in, or is in
-	Half              bool      // it never became a connection: its SYN-ACKs had no answer, and it ended when the last one was given up
+	Half              bool      // no connection came of it (yet), only a SYN and SYN-ACKs: it ended with a RST, or when the last one was given up
 	AskOwner, AskEnd  bool      // more may come: see Desk
 	Chosen, HasCounts bool
 }

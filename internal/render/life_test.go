@@ -114,9 +114,6 @@ func TestLifeRowsFold(t *testing.T) {
 					t.Errorf("%d columns: %s is not whole in\n%s", width, want, strings.Join(got, "\n"))
 				}
 			}
-			if len(got) == 3 && width > 140 {
-				continue // the long row has room in one line, and pushes
-			}
 			under(t, width, got, "END", "FIN", false)
 			under(t, width, got, "MS", ".346", true)
 		}
@@ -242,6 +239,22 @@ func TestLifeTallyFits(t *testing.T) {
 		if !strings.Contains(strings.Join(got, "\n"), want) {
 			t.Errorf("in %d columns nothing of %q: %q", width, want, got)
 		}
+	}
+}
+
+// TestLifeTallyFolds: where a long name leaves the counts no room, it has a line of its own.
+func TestLifeTallyFolds(t *testing.T) {
+	six := web()
+	six.Flow.Remote = netip.MustParseAddrPort("[2001:db8:ffff:eeee:dddd:cccc:bbbb:aaaa]:54321")
+	got := written(t, func(w *Writer) LifeSink { return NewLifeTally(w, "remote", LifeOptions{Width: 80}, true) }, six, longer(400), six)
+	for _, line := range got {
+		if len(line) > 80 {
+			t.Errorf("%d columns: %s", len(line), line)
+		}
+	}
+	if len(got) < 7 || !strings.HasPrefix(got[0], " remote  conns ") || got[1] != " 2001:db8:ffff:eeee:dddd:cccc:bbbb:aaaa" ||
+		!strings.HasPrefix(got[2], strings.Repeat(" ", len(" remote      "))+"2 ") || got[5] != " all" {
+		t.Errorf("%s", strings.Join(got, "\n"))
 	}
 }
 

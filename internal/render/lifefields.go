@@ -64,7 +64,7 @@ var lifeFields = []lifeField{
 		}
 		return b
 	}, nil},
-	{"half_open", "true: SYN-ACKs had no answer, no socket came of it; the end is when the last one was given up", lifeTruth(func(r *LifeRow) bool { return r.Half }), nil},
+	{"half_open", "true: no socket came of it (yet), only SYN-ACKs; the end is a RST, or when the last SYN-ACK was given up", lifeTruth(func(r *LifeRow) bool { return r.Half }), nil},
 	{"older", "true: than tcpstory", lifeTruth(func(r *LifeRow) bool { return r.Older }), nil},
 	{"connect_us", "the handshake, microseconds", lifeMicros(func(r *LifeRow) time.Duration { return r.Connect }), nil},
 	{"first_byte_us", "from the beginning until the process first read, microseconds", lifeMicros(func(r *LifeRow) time.Duration { return r.FirstByte }), nil},

@@ -50,7 +50,7 @@ type lifeLayout struct{ pid, comm, addr, bytes, ms, end int }
 var (
 	narrowLife = lifeLayout{pid: 6, comm: 9, addr: 15, bytes: 5, ms: 7, end: len("RST rcvd*")} // 80
 	broadLife  = lifeLayout{pid: 7, comm: 15, addr: 21, bytes: 9, ms: 10, end: len("RST received*")}
-	wideLife   = lifeLayout{pid: 7, comm: 15, addr: 45, bytes: 9, ms: 10, end: endWidth}
+	wideLife   = lifeLayout{pid: 7, comm: 15, addr: longestSocket - len("> "), bytes: 9, ms: 10, end: endWidth}
 )
 
 // NewLifeRows returns a sink that shows rows as opts say.
@@ -117,8 +117,9 @@ func (r *LifeRows) Write(row LifeRow) error {
 	t.b = appendSocket(t.b, l.Flow.Local)
 	t.left(r.layout.addr)
 	r.remote(&t, l)
-	r.counts(&t, l)
-	if !r.opts.Wide && r.opts.Width > 0 && (t.columns() > r.opts.Width || r.foldsAlways()) {
+	long := t.columns() > t.due // addresses
+	pushed := r.counts(&t, l) && long && r.layout == broadLife
+	if !r.opts.Wide && r.opts.Width > 0 && (pushed || t.columns() > r.opts.Width || r.foldsAlways()) {
 		return r.commit(append(r.folded(l), '\n'))
 	}
 	if r.opts.Wide {

@@ -81,15 +81,20 @@ func (t *LifeTally) Close() error {
 	return t.Writer.Close()
 }
 
-// tallyRanks are the percentiles that are shown, and those that a narrow terminal
-// has room for.
-var tallyRanks = []struct {
+// tallyForms are what is shown, and what a narrow terminal has room for: fewer
+// percentiles, and in the end a group's name in a line of its own, above its counts.
+var tallyForms = []tallyForm{
+	{ranks: []float64{50, 95, 99}, took: "half of them, 95 % and 99 %"},
+	{ranks: []float64{50, 99}, took: "half of them, and 99 %,"},
+	{ranks: []float64{99}, took: "99 % of them"},
+	{ranks: []float64{50, 99}, took: "half of them, and 99 %,", folds: true},
+	{ranks: []float64{99}, took: "99 % of them", folds: true},
+}
+
+type tallyForm struct {
 	ranks []float64
 	took  string
-}{
-	{[]float64{50, 95, 99}, "half of them, 95 % and 99 %"},
-	{[]float64{50, 99}, "half of them, and 99 %,"},
-	{[]float64{99}, "99 % of them"},
+	folds bool
 }
 
 // Show writes what was counted since the last time; until is now, nanoseconds since
@@ -107,12 +112,12 @@ func (t *LifeTally) showTable() error {
 	groups := t.tally.Groups()
 	var table []byte
 	var took string
-	for _, try := range tallyRanks {
-		var err error
-		if table, err = t.table(groups, try.ranks); err != nil {
+	for i := range tallyForms {
+		form, err := &tallyForms[i], error(nil)
+		if table, err = t.table(groups, form); err != nil {
 			return err
 		}
-		if took = try.took; t.opts.Width <= 0 || widest(table) <= t.opts.Width {
+		if took = form.took; t.opts.Width <= 0 || widest(table) <= t.opts.Width {
 			break
 		}
 	}
@@ -130,7 +135,7 @@ func (t *LifeTally) showTable() error {
 }
 
 // table is a row for each group, the first ones, and one for all.
-func (t *LifeTally) table(groups []*life.Group, ranks []float64) ([]byte, error) {
+func (t *LifeTally) table(groups []*life.Group, form *tallyForm) ([]byte, error) {
 	var out bytes.Buffer
 	table := tablewriter.NewTable(&out,
 		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
@@ -143,18 +148,42 @@ func (t *LifeTally) table(groups []*life.Group, ranks []float64) ([]byte, error)
 		tablewriter.WithRowAutoWrap(tw.WrapNone),
 	)
 	table.Header(t.by, "conns", "failed", "TX", "RX", "connect", "duration", "RTT")
+	var above []string
+	add := func(name string, g *life.Group) error {
+		if form.folds {
+			above, name = append(above, name), ""
+		}
+		return table.Append(tallyRow(name, g, form.ranks))
+	}
 	for _, g := range groups[:min(len(groups), mostRows)] {
-		if err := table.Append(tallyRow(groupName(g), g, ranks)); err != nil {
+		if err := add(groupName(g), g); err != nil {
 			return nil, err
 		}
 	}
-	if err := table.Append(tallyRow("all", &t.tally.All, ranks)); err != nil {
+	if err := add("all", &t.tally.All); err != nil {
 		return nil, err
 	}
 	if err := table.Render(); err != nil {
 		return nil, err
 	}
-	return appendTrimmed(nil, out.Bytes()), nil
+	return appendTrimmed(nil, interleave(out.Bytes(), above)), nil
+}
+
+// interleave puts a line above each line of a table but its head.
+func interleave(table []byte, above []string) []byte {
+	if above == nil {
+		return table
+	}
+	var b []byte
+	i := -1
+	for line := range bytes.Lines(table) {
+		if i >= 0 && i < len(above) {
+			b = append(append(append(b, ' '), above[i]...), '\n')
+		}
+		b = append(b, line...)
+		i++
+	}
+	return b
 }
 
 // widest is the length of a table's longest line, all of ASCII.

@@ -76,7 +76,7 @@ func appendSketchJSON(b []byte, name string, s *life.Sketch) []byte {
 	}
 	b = append(append(append(b, `,"`...), name...), `":{"count":`...)
 	b = strconv.AppendUint(b, s.Count(), 10)
-	for _, p := range tallyRanks[0].ranks {
+	for _, p := range tallyForms[0].ranks {
 		b = strconv.AppendInt(append(b, `,"p`...), int64(p), 10)
 		b = strconv.AppendInt(append(b, `":`...), int64(s.Percentile(p)/time.Microsecond), 10)
 	}

@@ -40,6 +40,8 @@ const (
 	LifeChosen                           // a process that was asked for has used it
 	LifeGuessed                          // Began is when the handshake ended
 	LifeHalf                             // a request that was answered and never became a connection
+	LifeReset                            // which a RST that came has ended
+	LifeDoubt                            // what has ended it is not certain
 )
 
 // Has reports whether all of g are set.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcpstory/internal/lab"
+	"tcpstory/internal/tcp"
 )
 
 // throngVariable makes a process one of a throng: which one, of how many connections in all.
@@ -205,8 +206,13 @@ func flood(t *testing.T, h *lab.Host, n int) {
 	}
 }
 
-// synFrom is a SYN in its IPv4 packet, as IPPROTO_RAW sends it.
+// synFrom is a SYN, with any sequence number.
 func synFrom(from, to netip.AddrPort) []byte {
+	return segmentFrom(from, to, uint32(from.Port()), 0, tcp.SYN)
+}
+
+// segmentFrom is a segment in its IPv4 packet, as IPPROTO_RAW sends it.
+func segmentFrom(from, to netip.AddrPort, seq, ack uint32, flags tcp.Flags) []byte {
 	const ip, segment = 20, 20
 	b := make([]byte, ip+segment)
 	b[0], b[8], b[9] = 4<<4|ip/4, 64, unix.IPPROTO_TCP // length and checksum are the kernel's
@@ -216,8 +222,9 @@ func synFrom(from, to netip.AddrPort) []byte {
 	s := b[ip:]
 	binary.BigEndian.PutUint16(s, from.Port())
 	binary.BigEndian.PutUint16(s[2:], to.Port())
-	binary.BigEndian.PutUint32(s[4:], uint32(from.Port())) // any sequence number
-	s[12], s[13] = segment/4<<4, 2                         // SYN
+	binary.BigEndian.PutUint32(s[4:], seq)
+	binary.BigEndian.PutUint32(s[8:], ack)
+	s[12], s[13] = segment/4<<4, byte(flags)
 	binary.BigEndian.PutUint16(s[14:], 64240)
 	sum := uint32(unix.IPPROTO_TCP + segment) // the pseudo header, and behind it the segment
 	for i := 12; i < len(b); i += 2 {

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Half-open connections in a report of lives. One is no socket, and nothing tells of
+ * its end. Those whose SYN-ACK had to be sent again are noted until they become
+ * connections, or the reader finds that their timer is long over. Others have been
+ * answered at once, or reset; only who walks over what stands (life_open) sees them.
+ */
+#ifndef HALF_H
+#define HALF_H
+
+#define MAX_HALF_OPEN (1 << 17)
+#define HALF_WINDOW 65535 /* of a SYN-ACK at most: tcp_synack_window() */
+#define HALF_UNIT 16	  /* times behind the beginning are in 2^16 ns, 65.5 us */
+
+/* What has come since the last SYN-ACK. If that was the last, it is how the connection ended. */
+enum half_sign {
+	HALF_SILENCE,
+	HALF_RESET, /* a RST that ends it */
+	HALF_TOLD,  /* that it stood, when all that stood were told: no more shall be */
+	HALF_DOUBT, /* a RST that may, or ours: to what ends it (tcp_abort_on_overflow, a SYN), or to an ACK that does not fit */
+};
+
+/* 32 bytes: with one more the kernel takes half as much again for each. */
+struct half {
+	__u64 began; /* the first SYN-ACK; CLOCK_MONOTONIC, ns */
+	__u64 cgroup;
+	__u32 due;	 /* when its timer is, which sends one more or gives up; HALF_UNIT */
+	__u32 signed_at; /* when the sign came; likewise */
+	__u32 expects;	 /* the next sequence number, host order */
+	__u8 again;	 /* SYN-ACKs sent again, 255 at most */
+	__u8 family;	 /* of the flow_key's addresses */
+	__u8 sign;	 /* enum half_sign */
+	__u8 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_HALF_OPEN);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct flow_key);
+	__type(value, struct half);
+} half_open SEC(".maps");
+
+/* Is there any, or has there been? Then every connection that comes in is looked up. */
+bool had_half_open = false;
+__u64 half_unnoted = 0;
+
+/* becomes_whole takes the note away, and knows since when: what was sent again gives no measure. */
+static __always_inline void becomes_whole(struct life *l, struct sock *sk)
+{
+	struct flow_key key = {};
+	struct half *h;
+
+	if (!had_half_open || !flow_of(sk, sockets_netns(sk), &key))
+		return;
+	h = bpf_map_lookup_elem(&half_open, &key);
+	if (!h)
+		return;
+	l->began = h->began;
+	l->flags &= ~LIFE_GUESSED;
+	bpf_map_delete_elem(&half_open, &key);
+}
+
+static __always_inline __u32 behind(__u64 began, __u64 time)
+{
+	return (time - began) >> HALF_UNIT;
+}
+
+/* timer_due is when the request socket's timer will fire. */
+static __always_inline __u32 timer_due(struct half *h, struct sock *listener, struct request_sock *req)
+{
+	__u64 now = bpf_jiffies64(), wait = slot_end(now, next_timeout(listener, req)) - now;
+
+	return behind(h->began, bpf_ktime_get_ns() + wait * (1000000000ULL / hz));
+}
+
+/* family_of is that of the addresses: a dual-stack listener's request may be of IPv4. */
+static __always_inline __u32 family_of(struct sock_common *c)
+{
+	__u32 remote[4];
+
+	if (BPF_CORE_READ(c, skc_family) == AF_INET)
+		return AF_INET;
+	BPF_CORE_READ_INTO(&remote, c, skc_v6_daddr.in6_u.u6_addr32);
+	return remote[0] || remote[1] || remote[2] != bpf_htonl(0xffff) ? AF_INET6 : AF_INET;
+}
+
+/* tcp:tcp_retransmit_synack: from the timer, and for each SYN that comes again. */
+SEC("tp_btf/tcp_retransmit_synack")
+int BPF_PROG(life_synack, struct sock *listener, struct request_sock *req)
+{
+	struct tcp_request_sock *treq = (void *)req;
+	struct flow_key key = {};
+	struct half new = {}, *h;
+
+	if (!is_asked_for(listener) || !flow_of((struct sock *)req, sockets_netns(listener), &key))
+		return 0;
+	h = bpf_map_lookup_elem(&half_open, &key);
+	if (h) {
+		h->due = timer_due(h, listener, req);
+		if (h->again < 255)
+			h->again++;
+		if (h->sign != HALF_TOLD)
+			h->sign = HALF_SILENCE; /* whatever had come, it lives */
+		return 0;
+	}
+	new.began = BPF_CORE_READ(treq, snt_synack) * 1000;
+	if (!new.began)
+		new.began = bpf_ktime_get_ns();
+	new.due = timer_due(&new, listener, req);
+	new.cgroup = quick_cgroup_of(listener);
+	new.again = 1;
+	new.expects = BPF_CORE_READ(treq, rcv_nxt);
+	new.family = family_of((struct sock_common *)req);
+	had_half_open = true;
+	if (bpf_map_update_elem(&half_open, &key, &new, BPF_ANY))
+		__sync_fetch_and_add(&half_unnoted, 1);
+	return 0;
+}
+
+/* half_signs notes a sign at the half-open connection that a segment which came in belongs to. */
+static __always_inline void half_signs(struct sk_buff *skb, __u32 netns, bool by_peer)
+{
+	struct event seg = {};
+	struct flow_key key = {};
+	struct half *h;
+	__u32 now;
+
+	if (!fill_segment(&seg, skb, true) || (by_peer && !(seg.tcp_flags & TCP_FLAG_RST)))
+		return;
+	__builtin_memcpy(key.local, seg.saddr, sizeof(key.local));
+	__builtin_memcpy(key.remote, seg.daddr, sizeof(key.remote));
+	key.lport = seg.sport;
+	key.rport = seg.dport;
+	key.netns = netns;
+	h = bpf_map_lookup_elem(&half_open, &key);
+	if (!h || h->sign == HALF_RESET || h->sign == HALF_TOLD)
+		return;
+	now = behind(h->began, bpf_ktime_get_ns());
+	if (now >= h->due) /* it may have given up by then */
+		return;
+	if (by_peer && seg.seq - h->expects >= HALF_WINDOW)
+		return;
+	/* RFC 5961: recent kernels obey the number that they expect, others what is within the window. */
+	h->sign = by_peer && seg.seq == h->expects ? HALF_RESET : HALF_DOUBT;
+	h->signed_at = now;
+}
+
+/*
+ * skb:kfree_skb: a RST that ends a half-open connection is thrown away behind it, without
+ * a reason, and nothing else tells. From 6.11 on the listener is told that it was for, and
+ * a firewall's drop has none; from 5.17 on the reason tells the two apart; before that
+ * what no SYN-ACK follows is taken to have arrived.
+ */
+SEC("tp_btf/kfree_skb")
+int BPF_PROG(life_drops, struct sk_buff *skb)
+{
+	struct sock *listener;
+
+	if (!had_half_open)
+		return 0;
+	if (drop_tells_socket) {
+		listener = (void *)argument(ctx, 3);
+		if (!listener || LOAD(listener, __sk_common.skc_state) != TCP_LISTEN)
+			return 0;
+	} else if (drop_tells_reason && (__u32)ctx[2] != DROP_NOT_SPECIFIED) {
+		return 0;
+	}
+	half_signs(skb, BPF_CORE_READ(skb, dev, nd_net.net, ns.inum), true);
+	return 0;
+}
+
+/* half_stands tells one that stands, by the zeroed e, and notes that it did. */
+static __always_inline void half_stands(struct bpf_iter__tcp *ctx, struct sock_common *c, struct event *e)
+{
+	struct sock *listener = BPF_CORE_READ(c, skc_listener);
+	struct tcp_request_sock *treq = (void *)c;
+	struct half told = {}, *h;
+	struct flow_key key = {};
+
+	e->netns = BPF_CORE_READ(c, skc_net.net, ns.inum);
+	if (!netns_wanted(e->netns) || (cgroup_count && !(listener && in_cgroup(listener))))
+		return;
+	e->time = bpf_ktime_get_ns();
+	e->kind = EV_LIFE;
+	e->flags = EV_TUPLE;
+	e->cookie = have_cookie_helper ? bpf_get_socket_cookie(c) : (__u64)c;
+	fill_tuple(e, c);
+	e->oldstate = TCP_NEW_SYN_RECV;
+	e->cgroup = cgroup_of(listener);
+	e->began = BPF_CORE_READ(treq, snt_synack) * 1000;
+	e->total_retrans = BPF_CORE_READ((struct request_sock *)c, num_retrans);
+	e->life = LIFE_IN | LIFE_HALF | LIFE_IS_OPEN;
+	bpf_seq_write(ctx->meta->seq, e, sizeof(*e));
+	if (!flow_of((struct sock *)c, e->netns, &key))
+		return;
+	h = bpf_map_lookup_elem(&half_open, &key);
+	if (h) {
+		h->sign = HALF_TOLD;
+		return;
+	}
+	told.began = e->began;
+	told.sign = HALF_TOLD;
+	had_half_open = true;
+	bpf_map_update_elem(&half_open, &key, &told, BPF_ANY);
+}
+
+#endif
