@@ -86,7 +86,14 @@ static __always_inline bool is_kin(void)
 
 	if (!kin_mask[0])
 		return false;
-	bpf_get_current_comm(comm, sizeof(comm));
+	if (have_cookie_helper) { /* as above */
+		struct task_struct *t = bpf_get_current_task_btf();
+
+		comm[0] = ((__u64 *)t->comm)[0];
+		comm[1] = ((__u64 *)t->comm)[1];
+	} else {
+		bpf_get_current_comm(comm, sizeof(comm));
+	}
 	return !((comm[0] ^ kin[0]) & kin_mask[0]) && !((comm[1] ^ kin[1]) & kin_mask[1]);
 }
 
