@@ -21,7 +21,7 @@ func (t *Table) learnProcess(c *Conn, ev *tcp.Event) (news bool) {
 		if ev.Via == tcp.ViaHeld && (c.gone() || c.Task.Known()) { // closed, or acted on, while it was looked for
 			return false
 		}
-		firstAct := c.Via == tcp.ViaHeld && !c.Older
+		firstAct := c.Via == tcp.ViaHeld && !c.OlderThanTrace()
 		news = ev.Task.Known() && (c.Task.PID != ev.Task.PID || c.Task.Comm != ev.Task.Comm || firstAct)
 	default:
 		news = true

@@ -244,6 +244,7 @@ func (e *Engine) identify(r *record, s *conn.Step) {
 	if !acted(r.Via) && acted(c.Via) && r.readAt == 0 {
 		r.readAt = s.Event.Time
 	}
+	r.held = r.held || c.Via == tcp.ViaHeld
 	if r.peer != nil && c.Peer == nil && c.Number != r.Number && c.Number != 0 {
 		r.part()
 	}

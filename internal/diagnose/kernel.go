@@ -194,6 +194,7 @@ func (e *Engine) leaves(r *record, ev *tcp.Event) {
 
 // established drops the evidence about the handshake where it went well.
 func (e *Engine) established(r *record, now int64) {
+	r.taken = now
 	if r.told != nil {
 		e.judge(r, now)
 		r.getsThrough()

@@ -243,6 +243,9 @@ func (e *Engine) acknowledges(r *record, its *stream, s *conn.Step, out bool) {
 		its.acked, its.ackAt = p.Ack, now
 		if !its.fin || its.saidAck < its.said {
 			its.saidAck = now
+			if now-its.said > int64(settle) && clientSpeaks(r, !out) {
+				e.wake(r, now+int64(e.lim.Slow)) // from now on an answer is due
+			}
 		}
 		if int32(p.Ack-its.next) > 0 { // it spoke, and was not seen
 			its.next, its.last, its.said, its.doubt = p.Ack, now, now, false
@@ -330,9 +333,9 @@ func (e *Engine) answered(r *record, its *stream, s *conn.Step, out bool) {
 	}
 	now := s.Event.Time
 	e.learnsAnswer(r)
-	if late := now - its.last; late >= int64(e.lim.Slow) && its.zero == 0 {
-		if r.slow++; late > r.waited.to-r.waited.from {
-			r.waited = wait{its.last, now, its.ackAt, its.aside, now}
+	if late := now - e.due(r, its); late >= int64(e.lim.Slow) && its.zero == 0 {
+		if r.slow++; late > r.waited.to-r.waited.due {
+			r.waited = wait{from: its.last, due: now - late, to: now, acked: its.saidAck, aside: its.aside}
 		}
 		r.waited.last = now
 		e.noteRequest(r, its, !out)

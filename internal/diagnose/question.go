@@ -32,10 +32,23 @@ func (x *exam) waiting() (q question, ok bool) {
 		return q, false
 	}
 	q.from = max(a.said, a.opened) // behind a closed window it was not read
+	if r.lostBefore == x.e.lost {
+		q.from = max(q.from, a.saidAck) // it may have taken several attempts
+	}
 	if late := a.ended - a.said; a.ended != 0 && late < int64(x.lim.Slow) {
 		q.from = max(q.from, a.ended) // it had no more to say
 	}
 	return q, true
+}
+
+// due is since when an answer to what was asked is due: the way there may have cost
+// several attempts, and its kernel's acknowledgement says that it has come. Where
+// something was lost by us, that may be it.
+func (e *Engine) due(r *record, asked *stream) int64 {
+	if asked.saidAck > asked.said && r.lostBefore == e.lost {
+		return max(asked.last, asked.saidAck)
+	}
+	return asked.last
 }
 
 // expected is why an answer to a question can be expected at all: what a client says may
@@ -68,7 +81,7 @@ func (s *stream) spoke() bool { return s.said != 0 }
 // tells.
 func (x *exam) neverRead() bool {
 	r := x.r
-	late := r.readAt != 0 && r.readAt-r.in.asked >= int64(x.e.lim.Slow)
+	late := r.readAt != 0 && r.readAt-max(r.in.asked, r.taken) >= int64(x.e.lim.Slow)
 	return r.Role == conn.RoleServer && r.born && !r.Older && !r.mptcp && !x.e.weakened(r) && (!acted(r.Via) || late)
 }
 
@@ -108,7 +121,7 @@ func unansweredRequest(x *exam) (f Finding, ok bool) {
 	why := x.expects(&q)
 	until, how := x.waitedUntil(&q)
 	if why == fromNobody {
-		q.from = max(q.asks.asked, q.asks.opened)
+		q.from = max(q.asks.asked, q.asks.opened, r.taken)
 		if t := r.readAt; t != 0 && (until == 0 || t < until) {
 			until, how = t, "a program read it"
 		}
@@ -132,26 +145,29 @@ func unansweredRequest(x *exam) (f Finding, ok bool) {
 	}
 	x.e.noteRequest(r, q.asks, q.asker == ours)
 	f = Finding{Certainty: Probably, Standing: standing, proven: true, since: q.from, cites: of(Left, Arrived)}
-	f.Text = fmt.Sprintf(unansweredText(&q, why, r.Via), x.ackTime(q.asks.said, q.asks.saidAck), seconds(waited))
+	f.Text = "a request was acknowledged" + x.ackTime(q.asks.said, q.asks.saidAck) + ", and " + x.unansweredText(&q, why, standing, seconds(waited))
 	if !standing {
-		f.Text += ", when " + how
+		f.Text += " when " + how
 		r.waited.last = max(r.waited.last, until)
 	}
 	return f.number("answers", r.slow+1), true
 }
 
-// unansweredText has room for after how long the request was acknowledged, and for how
-// long it waits.
-func unansweredText(q *question, why expected, via tcp.Via) string {
+// unansweredText says what it waits, or has waited, for.
+func (x *exam) unansweredText(q *question, why expected, standing bool, waited string) string {
+	has, lies := "has", "lies"
+	if !standing {
+		has, lies = "had", "lay"
+	}
 	switch {
 	case why == fromServer && q.asker == ours:
-		return "a request was acknowledged%s, and the other end's program has not answered for %s"
+		return fmt.Sprintf("the other end's program %s not answered for %s", has, waited)
 	case why == fromServer:
-		return "a request was acknowledged%s, and this end's program has not answered for %s"
-	case via == tcp.ViaHeld:
-		return "a request was acknowledged%s, and lies unread for %s: this end's program has the connection, and has never read from it"
+		return fmt.Sprintf("this end's program %s not answered for %s", has, waited)
+	case x.r.held:
+		return fmt.Sprintf("%s unread for %s: this end's program %s the connection, and %s never read from it", lies, waited, has, has)
 	}
-	return "a request was acknowledged%s, and lies unread for %s: no program is known to have accepted the connection"
+	return fmt.Sprintf("%s unread for %s: as far as is known, no program %s accepted the connection", lies, waited, has)
 }
 
 // fewestLost is how many events an answer and its acknowledgement are: where fewer were

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"tcpstory/internal/conn"
 	"tcpstory/internal/conn/conntest"
 	"tcpstory/internal/diagnose"
@@ -171,6 +169,37 @@ func TestFirstQuestion(t *testing.T) {
 	}
 }
 
+// TestLateByLoss: a request that needed several attempts is the way's fault; its program's
+// time begins when it has come.
+func TestLateByLoss(t *testing.T) {
+	for name, c := range map[string]struct {
+		act  func(*scene)
+		want []string
+	}{
+		"answered at once":                  {func(s *scene) { s.window(508); s.hears(200) }, []string{"loss-timeouts"}},
+		"answered with its acknowledgement": {func(s *scene) { s.hears(200) }, []string{"loss-timeouts"}},
+		"answered in time":                  {func(s *scene) { s.window(508); s.Wait(scaled(limits.Slow, 80)); s.hears(200) }, []string{"loss-timeouts"}},
+		"answered late":                     {func(s *scene) { s.window(508); s.Wait(scaled(limits.Slow, 120)); s.hears(200) }, []string{"loss-timeouts", "slow-application"}},
+	} {
+		s := begin()
+		s.answered()
+		s.confirmed()
+		s.says(100)
+		for i := range uint32(3) {
+			s.Wait(time.Second << i)
+			s.again(tcp.RetransmitRTO, i+1, 100)
+		}
+		c.act(s)
+		s.confirmed()
+		s.Wait(time.Second)
+		have := told(t, s, limits)
+		slices.Sort(have)
+		if have = slices.Compact(have); !slices.Equal(have, c.want) {
+			t.Errorf("%s: %v, want %v", name, have, c.want)
+		}
+	}
+}
+
 // TestUnreadIsKnown: who cannot know whether a request was read says nothing: of a socket
 // that is older than the trace, and where MPTCP reads for the program.
 func TestUnreadIsKnown(t *testing.T) {
@@ -201,7 +230,7 @@ func TestUnreadIsKnown(t *testing.T) {
 // TestUnansweredHasLastWord: it says how long was waited, and how that came to an end.
 func TestUnansweredHasLastWord(t *testing.T) {
 	for want, act := range map[string]func() *scene{
-		"has not answered for 10 s, when this end closed": func() *scene {
+		"had not answered for 10 s when this end closed": func() *scene {
 			s := begin()
 			s.answered()
 			s.asks()
@@ -209,7 +238,7 @@ func TestUnansweredHasLastWord(t *testing.T) {
 			s.closes()
 			return s
 		},
-		"has not answered for 10 s, when it was reset": func() *scene {
+		"had not answered for 10 s when it was reset": func() *scene {
 			s := begin()
 			s.answered()
 			s.asks()
@@ -217,7 +246,7 @@ func TestUnansweredHasLastWord(t *testing.T) {
 			s.aborts()
 			return s
 		},
-		"has not answered for 10 s, when the other end closed": func() *scene {
+		"had not answered for 10 s when the other end closed": func() *scene {
 			s := begin()
 			s.answered()
 			s.asks()
@@ -229,7 +258,7 @@ func TestUnansweredHasLastWord(t *testing.T) {
 			s.State(s.c, tcp.LastAck, tcp.Close)
 			return s
 		},
-		"lies unread for 10 s: no program is known to have accepted the connection, when a program read it": func() *scene {
+		"lay unread for 10 s: as far as is known, no program had accepted the connection when a program read it": func() *scene {
 			s := atServer()
 			s.asked()
 			s.Wait(10 * time.Second)
@@ -325,90 +354,4 @@ func TestUnfitSaysNothing(t *testing.T) {
 			t.Errorf("%s, want %s", have, want)
 		}
 	}
-}
-
-// TestAnswerCut: a RST behind an answer that was not at its end is trouble, however long
-// ago its last part came. A client's own is its business.
-func TestAnswerCut(t *testing.T) {
-	eConnReset := conntest.Errno(int32(unix.ECONNRESET))
-	for name, c := range map[string]struct {
-		act  func(*scene)
-		want string
-	}{
-		"its last segment has no PSH": {func(s *scene) {
-			s.says(100)
-			s.Gets(s.c, conntest.Header{Flags: conntest.A, Seq: s.ack, Ack: s.seq, Window: 508, Options: conntest.Stamp, Len: 1448})
-			s.ack += 1448
-			s.confirmed()
-			s.Wait(10 * limits.Rest)
-			s.aborted()
-		}, "rst-by-peer probably"},
-		"it paused as long before": {func(s *scene) { s.inParts(2 * limits.Rest); s.Wait(3 * limits.Rest); s.aborted() }, "rst-by-peer probably"},
-		"it is at rest for longer": {func(s *scene) { s.inParts(2 * limits.Rest); s.Wait(5 * limits.Rest); s.aborted() }, ""},
-		"by its client":            {func(s *scene) { s.inParts(2 * limits.Rest); s.Wait(3 * limits.Rest); s.aborts() }, ""},
-		"the pauses are of an answer before": {func(s *scene) {
-			s.inParts(2 * limits.Rest)
-			s.answered()
-			s.confirmed()
-			s.Wait(3 * limits.Rest)
-			s.aborted()
-		}, ""},
-		"half closed, unanswered": {func(s *scene) {
-			s.asks()
-			s.halfCloses()
-			s.Gets(s.c, conntest.Header{Flags: conntest.RA, Seq: s.ack, Ack: s.seq})
-			s.Kernel(s.c, tcp.KindReceiveReset, conntest.Now(tcp.FinWait2))
-			s.State(s.c, tcp.FinWait2, tcp.Close, eConnReset)
-			s.Kernel(s.c, tcp.KindSocketError, eConnReset)
-		}, "rst-by-peer sure"},
-		"half closed, answered, and at rest": {func(s *scene) {
-			s.asks()
-			s.halfCloses()
-			s.hears(200)
-			s.confirmed()
-			s.Wait(2 * limits.Rest)
-			s.Gets(s.c, conntest.Header{Flags: conntest.RA, Seq: s.ack, Ack: s.seq})
-			s.Kernel(s.c, tcp.KindReceiveReset, conntest.Now(tcp.FinWait2))
-			s.State(s.c, tcp.FinWait2, tcp.Close, eConnReset)
-			s.Kernel(s.c, tcp.KindSocketError, eConnReset)
-		}, ""},
-		"nobody holds it any more": {func(s *scene) {
-			s.asks()
-			s.halfCloses()
-			s.Gets(s.c, conntest.Header{Flags: conntest.RA, Seq: s.ack, Ack: s.seq})
-			s.Kernel(s.c, tcp.KindReceiveReset, conntest.Now(tcp.FinWait2))
-			s.State(s.c, tcp.FinWait2, tcp.Close, eConnReset)
-		}, ""},
-	} {
-		s := begin()
-		c.act(s)
-		s.Wait(time.Second)
-		s.Kernel(s.c, tcp.KindOwner)
-		var want []string
-		if c.want != "" {
-			want = []string{c.want}
-		}
-		if have := surely(t, s.Story, s.c.Netns); !slices.Equal(have, want) {
-			t.Errorf("%s: %v, want %v", name, have, want)
-		}
-	}
-}
-
-// inParts is a request and its answer, with a pause within it.
-func (s *scene) inParts(pause time.Duration) {
-	s.asks()
-	s.hears(200)
-	s.confirmed()
-	s.Wait(pause)
-	s.hears(200)
-	s.confirmed()
-}
-
-// halfCloses is for a client that has said all, and listens on.
-func (s *scene) halfCloses() {
-	s.State(s.c, tcp.Established, tcp.FinWait1, conntest.By(s.c.Task))
-	s.Sends(s.c, conntest.Header{Flags: conntest.FA, Seq: s.seq, Ack: s.ack, Window: s.win, Options: conntest.Stamp})
-	s.seq++
-	s.window(508)
-	s.State(s.c, tcp.FinWait1, tcp.FinWait2)
 }

@@ -84,8 +84,10 @@ type record struct {
 	doubtful   int64     // since when something is in doubt that was lost
 	lostBefore uint64    // how much had been lost when the present question was asked
 	settled    bool      // the last word about the present question is said, and forgotten
+	taken      int64     // when it became ESTABLISHED, ns
 	readAt     int64     // when a process has first acted on it that had not made it, ns
 	before     before    // what the latest segment with data that has arrived has changed
+	held       bool      // a process had it before it acted
 	mptcp      bool      // MPTCP was agreed on
 	begun      bool      // the kernel has told of its socket's birth
 	since      int64     // when the state was entered
@@ -211,6 +213,7 @@ const (
 // wait is a request that was answered late.
 type wait struct {
 	from, to int64
+	due      int64 // when its acknowledgement was seen, else from
 	acked    int64
 	aside    bool  // it may not have been a request
 	last     int64 // when one was answered late last

@@ -111,9 +111,9 @@ func slowApplication(x *exam) (f Finding, ok bool) {
 	if w.aside {
 		f.Certainty = Probably
 	}
-	f.Text = fmt.Sprintf("a request was acknowledged%s and answered after %s by %s program", x.ackTime(w.from, w.acked), seconds(time.Duration(w.to-w.from)), its)
+	f.Text = fmt.Sprintf("a request was acknowledged%s and answered after %s by %s program", x.ackTime(w.from, w.acked), seconds(time.Duration(w.to-w.due)), its)
 	if r.slow > 1 {
-		f.Text = fmt.Sprintf("%d requests were answered late; the slowest was acknowledged%s and answered after %s by %s program", r.slow, x.ackTime(w.from, w.acked), seconds(time.Duration(w.to-w.from)), its)
+		f.Text = fmt.Sprintf("%d requests were answered late; the slowest was acknowledged%s and answered after %s by %s program", r.slow, x.ackTime(w.from, w.acked), seconds(time.Duration(w.to-w.due)), its)
 	}
 	return f.number("answers", r.slow), true
 }
