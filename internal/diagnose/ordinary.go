@@ -59,7 +59,7 @@ func (r *record) midAnswer(sender turn, at int64) string {
 		s = &r.out
 	}
 	switch {
-	case r.turn != sender || (sender == ours) != (r.Role == conn.RoleServer) || s.ended != 0:
+	case r.turn != sender || s.ended != 0: // at rest, the server has spoken last
 		return ""
 	case s.more:
 		return "in the middle of an answer: its last segment announced more (no PSH)"

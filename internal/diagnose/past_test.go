@@ -91,6 +91,26 @@ func TestFullQueueIsPast(t *testing.T) {
 	}
 }
 
+// TestUnreadSinceTaken: what waits for its listener to take the connection is not unread
+// since it came, but since then.
+func TestUnreadSinceTaken(t *testing.T) {
+	for percent, want := range map[int][]string{80: {"accept-queue-full"}, 120: {"accept-queue-full", "slow-application"}} {
+		s := keptOut()
+		s.State(s.v, tcp.Listen, tcp.SynRecv)
+		s.State(s.v, tcp.SynRecv, tcp.Established, conntest.First(5001, 1001))
+		s.crosses(s.v, s.c, conntest.Header{Flags: conntest.A, Seq: s.ack, Ack: s.seq, Window: 508, Options: conntest.Stamp})
+		s.Wait(scaled(limits.Slow, percent))
+		s.Kernel(s.v, tcp.KindOwner, conntest.By(s.v.Task), conntest.Through(tcp.ViaRead))
+		s.Wait(time.Second)
+		s.Kernel(s.c, tcp.KindOwner)
+		have := toldOfBoth(t, s)
+		slices.Sort(have)
+		if have = slices.Compact(have); !slices.Equal(have, want) {
+			t.Errorf("read after %d %%: %v, want %v", percent, have, want)
+		}
+	}
+}
+
 // TestEpisodesUnite: what goes on when two ends are found to be each other's was told by
 // their numbers, and in their episodes: the verdict names both.
 func TestEpisodesUnite(t *testing.T) {

@@ -29,6 +29,9 @@ func (x *exam) waiting() (q question, ok bool) {
 	a := q.asks
 	unacked := a.outstanding() && (!r.doubted() || r.saw.row > 0) // else it would have been sent again
 	if unacked || a.zero != 0 || a.aside || r.settled || !x.over && !r.asks() {
+		if due := a.said + int64(x.lim.Slow); due > x.now {
+			x.again(due) // it is looked at for another's sake, and too early
+		}
 		return q, false
 	}
 	q.from = max(a.said, a.opened) // behind a closed window it was not read

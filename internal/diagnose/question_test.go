@@ -2,6 +2,7 @@ package diagnose_test
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -205,6 +206,9 @@ func TestLateByLoss(t *testing.T) {
 func TestUnreadIsKnown(t *testing.T) {
 	s := atServer()
 	s.Events = nil
+	listener := *s.c
+	listener.Cookie, listener.Flow.Remote = 7, netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
+	s.Kernel(&listener, tcp.KindSocket, conntest.Now(tcp.Listen)) // so it is the server
 	s.Kernel(s.c, tcp.KindSocket, conntest.Now(tcp.Established))
 	s.asked()
 	s.Wait(10 * limits.Slow)
