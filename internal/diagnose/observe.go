@@ -170,11 +170,12 @@ func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
 	if !out && n > 0 {
 		r.before = before{end, my.next, r.turn, my.aside, my.last, my.said, my.asked}
 	}
+	fresh := end - my.next // with what was left out in the middle of the stream
 	if my.next, my.last = end, now; n == 0 {
 		return
 	}
 	if out {
-		r.saw.sends(r.segments(n), now, e.lim.Calm)
+		r.saw.sends(r.segments(fresh), now, e.lim.Calm)
 	}
 	if n > my.largest && n > my.probe {
 		my.probe, my.probeTo = n, end
@@ -248,7 +249,7 @@ func (e *Engine) acknowledges(r *record, its *stream, s *conn.Step, out bool) {
 			}
 		}
 		if int32(p.Ack-its.next) > 0 { // it spoke, and was not seen
-			its.next, its.last, its.said, its.doubt = p.Ack, now, now, false
+			its.next, its.last, its.said, its.more, its.doubt = p.Ack, now, now, false, false
 			r.turn = turnOf(!out)
 		}
 		if p.PayloadLen == 0 && clientSpeaks(r, !out) && !its.outstanding() {
