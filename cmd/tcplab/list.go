@@ -53,13 +53,27 @@ func verdicts() (heading []string, rows [][]string) {
 		for _, from := range lab.Vantages {
 			for _, v := range s.Verdicts.At(from) {
 				if !v.May {
-					rows = append(rows, []string{name, from, v.Rule, string(v.Place)})
+					rows = append(rows, []string{name, from, v.Rule, string(v.Place) + ", " + howSurely(&v)})
 					name = ""
 				}
 			}
 		}
 	}
-	return []string{"name", "seen from", "rule", "where it died"}, rows
+	return []string{"name", "from", "rule", "place and certainty"}, rows
+}
+
+// howSurely is how much is to be claimed; a line more says where it is more, or less.
+func howSurely(v *lab.Verdict) string {
+	four, six := v.Claims(lab.IPv4), v.Claims(lab.IPv6)
+	switch {
+	case v.SureBy != "":
+		return string(four) + "\n" + v.SureBy + ": " + string(lab.Surely)
+	case six != four:
+		return string(four) + "\nIPv6: " + string(six)
+	case four == lab.Either:
+		return string(lab.Probably) + "\nor " + string(lab.Surely)
+	}
+	return string(four)
 }
 
 // clean removes what dead labs left.

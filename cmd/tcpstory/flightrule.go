@@ -72,7 +72,7 @@ func (w *ruleWatch) verdict(v *diagnose.Verdict) error {
 		if key.conversation == 0 {
 			key.cookie = v.End.Cookie
 		}
-		if !w.chosen.OnRule(f.Rule.Name) || w.told[key] || w.toldAs(v.Formerly, key) {
+		if !w.chosen.OnRule(f.Rule.Name) || w.told[key] || w.toldAs(v.Was, key) {
 			continue
 		}
 		if len(w.told) >= mostRuleTold {
@@ -87,10 +87,11 @@ func (w *ruleWatch) verdict(v *diagnose.Verdict) error {
 	return nil
 }
 
-// toldAs reports that the conversation had its incident under another number.
-func (w *ruleWatch) toldAs(formerly []uint64, key ruleTold) bool {
-	for _, number := range formerly {
-		if w.told[ruleTold{number, 0, key.rule, key.episode}] {
+// toldAs reports that the conversation had its incident under another number, or in what
+// was another episode before its two ends were known to be each other's.
+func (w *ruleWatch) toldAs(was []diagnose.Telling, key ruleTold) bool {
+	for _, t := range was {
+		if w.told[ruleTold{t.Number, 0, key.rule, t.Episode}] {
 			w.told[key] = true
 		}
 	}

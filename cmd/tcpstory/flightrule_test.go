@@ -60,7 +60,7 @@ func TestFlightRule(t *testing.T) {
 }
 
 // TestRuleOnce: a conversation has one incident for a rule, by whichever of its ends'
-// numbers it is told of.
+// numbers it is told of, and whichever of their episodes that was in.
 func TestRuleOnce(t *testing.T) {
 	chosen, err := flight.Choose([]string{"rule:loss"}, isRule)
 	if err != nil {
@@ -69,9 +69,9 @@ func TestRuleOnce(t *testing.T) {
 	n := 0
 	w := &ruleWatch{chosen: chosen, told: map[ruleTold]bool{}, happens: func(*flight.Incident) { n++ }}
 	for _, v := range []diagnose.Verdict{
-		{End: &diagnose.End{Number: 7}},
-		{End: &diagnose.End{Number: 6}, Formerly: []uint64{7}, Update: 1},
-		{End: &diagnose.End{Number: 6}, Update: 2},
+		{End: &diagnose.End{Number: 7}, Episode: 1},
+		{End: &diagnose.End{Number: 6}, Formerly: []uint64{7}, Was: []diagnose.Telling{{Number: 6}, {Number: 7, Episode: 1}}, Update: 1, Episode: 2},
+		{End: &diagnose.End{Number: 6}, Update: 2, Episode: 2},
 	} {
 		v.Findings = []diagnose.Finding{{Rule: diagnose.RuleOf("loss")}}
 		if err := w.verdict(&v); err != nil {

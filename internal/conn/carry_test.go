@@ -106,6 +106,59 @@ func TestCarry(t *testing.T) {
 	}
 }
 
+// TestChildOfResumed: a socket that takes over what was carried over of its packets has a
+// past that this table was not told, too.
+func TestChildOfResumed(t *testing.T) {
+	c, v := conntest.Hosts(40000)
+	s := conntest.New()
+	s.Handshake(c, v)
+	first, second := conn.New(conn.Options{}), conn.New(conn.Options{})
+	var child *conn.Conn
+	for i, ev := range s.Events {
+		switch {
+		case ev.Netns != v.Netns:
+		case ev.Kind == tcp.KindPacket && i < len(s.Events)-3:
+			first.Apply(ev)
+		case child == nil:
+			if err := first.Carry(func(ev *tcp.Event) error { second.Apply(ev); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			fallthrough
+		default:
+			child = second.Apply(ev).Conn
+		}
+	}
+	if child == nil || !child.Socket || !child.Resumed {
+		t.Errorf("the child is %+v", child)
+	}
+}
+
+// TestFirstActIsNews: that a process which only held an accepted connection has read from
+// it is told, once; of a socket that is older than the trace it is not.
+func TestFirstActIsNews(t *testing.T) {
+	for older, want := range map[bool]int{false: 2, true: 1} {
+		c, v := conntest.Hosts(40000)
+		s := conntest.New()
+		if older {
+			s.Kernel(v, tcp.KindSocket, conntest.Now(tcp.Established))
+		} else {
+			s.Handshake(c, v)
+		}
+		for _, via := range [...]tcp.Via{tcp.ViaHeld, tcp.ViaRead, tcp.ViaWrite, tcp.ViaRead} {
+			s.Kernel(v, tcp.KindOwner, conntest.By(conntest.Nginx), conntest.Through(via), conntest.Now(tcp.Established))
+		}
+		told, tab := 0, conn.New(conn.Options{})
+		for _, ev := range s.Events {
+			if tab.Apply(ev).Selected && ev.Kind == tcp.KindOwner {
+				told++
+			}
+		}
+		if told != want {
+			t.Errorf("older %v: %d owners are told, want %d", older, told, want)
+		}
+	}
+}
+
 // owners is a connection that changes hands, with names for where it lives, beside
 // a listener and a loss.
 func owners(c, v *conntest.Socket) *conntest.Story {

@@ -227,7 +227,7 @@ func (t *Table) inherit(c, o *Conn) {
 	if c.differs(o) {
 		return
 	}
-	c.Number, c.Role, c.Opened = o.Number, o.Role, o.Opened
+	c.Number, c.Role, c.Opened, c.Resumed = o.Number, o.Role, o.Opened, c.Resumed || o.Resumed
 	c.out, c.in, c.stamp = o.out, o.in, o.stamp
 	if o.iss.known {
 		c.iss = o.iss

@@ -9,7 +9,7 @@ import (
 // learnProcess keeps whose socket it is. Whoever acts on it is its user from then
 // on; who merely holds it open is so only while nobody has acted. It reports
 // whether the event is to be told: what existed, and an owner who was known as
-// such, is no news to people.
+// such, is no news to people, unless it only held an accepted connection open until now.
 func (t *Table) learnProcess(c *Conn, ev *tcp.Event) (news bool) {
 	if ev.Cgroup != 0 && ev.Cgroup != c.Cgroup {
 		c.Cgroup, c.Home = ev.Cgroup, at(t.places.cgroups, ev.Cgroup)
@@ -21,7 +21,8 @@ func (t *Table) learnProcess(c *Conn, ev *tcp.Event) (news bool) {
 		if ev.Via == tcp.ViaHeld && (c.gone() || c.Task.Known()) { // closed, or acted on, while it was looked for
 			return false
 		}
-		news = ev.Task.Known() && (c.Task.PID != ev.Task.PID || c.Task.Comm != ev.Task.Comm)
+		firstAct := c.Via == tcp.ViaHeld && !c.OlderThanTrace()
+		news = ev.Task.Known() && (c.Task.PID != ev.Task.PID || c.Task.Comm != ev.Task.Comm || firstAct)
 	default:
 		news = true
 	}

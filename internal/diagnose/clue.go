@@ -26,11 +26,12 @@ const (
 	Complained          // an ICMP error that quotes the connection
 	Existed             // the socket existed when the trace began
 	Overflowed          // the counters of the namespace moved: Reason says which, Count by how much
+	Missed              // Count events were lost by the trace
 )
 
 var sightNames = [...]string{
 	"none", "left", "arrived", "dropped-out", "dropped-in", "resent", "synack-again", "reset-sent", "reset-received",
-	"error", "soft-error", "connect-failed", "state", "icmp", "existed", "overflow",
+	"error", "soft-error", "connect-failed", "state", "icmp", "existed", "overflow", "lost",
 }
 
 // String returns the stable name that JSON output and the docs use.

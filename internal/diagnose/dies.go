@@ -209,6 +209,7 @@ func rstLinger(x *exam) (f Finding, ok bool) {
 		f.Text = fmt.Sprintf("this end's program ended it by a RST %s after the beginning: SO_LINGER 0, or unread data", x.span())
 		return f, !(x.r.wordless() && x.ordinary(ours)) // what was acknowledged may be unread
 	default:
+		x.cuts(&f, ours)
 		return f, !x.ordinary(ours)
 	}
 	return f, true
@@ -226,7 +227,7 @@ func rstNoSocket(x *exam) (f Finding, ok bool) {
 func rstByPeer(x *exam) (f Finding, ok bool) {
 	r := x.r
 	st := r.saw.resetState
-	if r.saw.reset != theyAborted || !x.over || st != tcp.Established && st != tcp.CloseWait {
+	if r.saw.reset != theyAborted || !x.over || st != tcp.Established && st != tcp.CloseWait && !x.halfClosed(st) {
 		return f, false
 	}
 	f = Finding{Certainty: Sure, cites: of(Arrived, ResetReceived, Moved, Failed),
@@ -239,9 +240,27 @@ func rstByPeer(x *exam) (f Finding, ok bool) {
 		f.Place, f.Certainty = OnTheWay, Probably
 		f.Text += fmt.Sprintf("; its hop limit (%d) is not that of the other end's packets (%d): something on the way sent it", r.rstHops, r.hops)
 	default:
+		x.cuts(&f, theirs)
 		return f, !x.ordinary(theirs)
 	}
 	return f, true
+}
+
+// halfClosed: this end has said all, and its program still has the socket, to read what
+// comes: the kernel tells it of the error, and would tell nobody of an orphan's.
+func (x *exam) halfClosed(st tcp.State) bool {
+	return (st == tcp.FinWait1 || st == tcp.FinWait2) && x.clue(func(c *Clue) bool { return c.Sight == Failed && c.Errno == int32(unix.ECONNRESET) }) != nil
+}
+
+// cuts says of a RST by which it is known to have cut an answer off, if nothing surer
+// makes it trouble.
+func (x *exam) cuts(f *Finding, sender turn) {
+	if r := x.r; r.atRest() && time.Duration(r.closed-r.moved()) >= x.lim.Rest {
+		if how := r.midAnswer(sender, r.closed); how != "" {
+			f.Certainty = Probably
+			f.Text += ", " + how
+		}
+	}
 }
 
 // pending says what the RST has cut off.

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -46,6 +47,7 @@ type Engine struct {
 	missed    uint64                  // what found no room
 	now       int64                   // the latest time that was told
 	gap       int64                   // when something was lost last
+	lost      uint64                  // and how much in all, events
 	answering map[netip.AddrPort]bool // servers that are known to answer requests
 	stacks    map[uint32]*stack
 	piles     map[pileKey]*pile
@@ -82,6 +84,7 @@ func (e *Engine) Take(s *conn.Step) error {
 	switch {
 	case ev.Kind == tcp.KindGap:
 		e.gap = ev.Time
+		e.lost += cmp.Or(ev.Lost, fewestLost)
 	case ev.Kind == tcp.KindCounters:
 		e.counters(ev)
 	case s.Conn == nil, s.Conn.Role == conn.RoleListener:
@@ -238,6 +241,10 @@ func (e *Engine) note(r *record, c Clue) {
 func (e *Engine) identify(r *record, s *conn.Step) {
 	c := s.Conn
 	cookie, state := r.Cookie, r.State
+	if !acted(r.Via) && acted(c.Via) && r.readAt == 0 {
+		r.readAt = s.Event.Time
+	}
+	r.held = r.held || c.Via == tcp.ViaHeld
 	if r.peer != nil && c.Peer == nil && c.Number != r.Number && c.Number != 0 {
 		r.part()
 	}
@@ -252,7 +259,7 @@ func (e *Engine) identify(r *record, s *conn.Step) {
 func endOf(c *conn.Conn) End {
 	return End{
 		Number: c.Number, Cookie: c.Cookie, Netns: c.Netns, Role: c.Role, State: c.State, Older: c.Older || c.Resumed, Witnessed: !c.OlderThanTrace(), Flow: c.Flow,
-		Task: c.Task, Namespace: c.Namespace, Home: c.Home, Cgroup: c.Cgroup,
+		Task: c.Task, Via: c.Via, Namespace: c.Namespace, Home: c.Home, Cgroup: c.Cgroup,
 	}
 }
 

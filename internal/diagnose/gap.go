@@ -16,6 +16,9 @@ func (e *Engine) doubt(r *record) {
 		return
 	}
 	r.stalls.sent, r.stalls.ackAt = 0, 0
+	if !r.doubted() {
+		r.doubtful = e.gap
+	}
 	for _, s := range [...]*stream{&r.in, &r.out} {
 		s.doubt = s.known
 		s.unsure, s.stood = s.zero != 0, s.acked

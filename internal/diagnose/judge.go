@@ -47,6 +47,7 @@ type Verdict struct {
 	Standing bool      // it goes on
 	Alike    bool      // a Crowd counts it
 	Formerly []uint64  // other numbers than End's under which something was said of the conversation, each named once
+	Was      []Telling // by which numbers, and in which episodes of theirs, what is said now was said of two ends that were not known to be each other's
 	Fresh    bool      // all that was said of it before, if anything, is counted by crowds
 }
 
@@ -133,7 +134,7 @@ func rootFirst(found []Finding, before *told) []Finding {
 	})
 	var covered uint64
 	for i := range Rules {
-		if before != nil && before.rules&(1<<i) != 0 {
+		if before != nil && before.rules&^before.past&(1<<i) != 0 {
 			covered |= Rules[i].covers
 		}
 	}
@@ -181,7 +182,8 @@ func (e *Engine) say(r *record, found []Finding, now int64) {
 	t.final = t.final&^again | final
 	t.updates++
 	v := Verdict{Episode: t.episode, Alike: alike, Fresh: !t.shown, Time: now, End: &found[0].of.End, Findings: found, Update: t.updates, Since: t.at, Standing: found[0].Standing}
-	v.Evidence, v.Formerly = evidence(found), t.under(v.End.Number)
+	v.Evidence, v.Formerly, v.Was = evidence(found), t.under(v.End.Number), t.was
+	t.was = nil
 	t.at, t.shown = now, t.shown || !alike
 	e.err = e.tell(&v)
 }

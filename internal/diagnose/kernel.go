@@ -162,6 +162,7 @@ func (e *Engine) existed(r *record, s *conn.Step) {
 func (e *Engine) moves(r *record, s *conn.Step) {
 	ev := s.Event
 	r.born = r.born || !ev.Inferred
+	r.begun = r.begun || !ev.Inferred && (ev.Old == tcp.Listen || ev.Old == tcp.Close)
 	e.leaves(r, ev)
 	r.State, r.since = ev.New, ev.Time
 	switch {
@@ -193,8 +194,10 @@ func (e *Engine) leaves(r *record, ev *tcp.Event) {
 
 // established drops the evidence about the handshake where it went well.
 func (e *Engine) established(r *record, now int64) {
+	r.taken = now
 	if r.told != nil {
 		e.judge(r, now)
+		r.getsThrough()
 	}
 	if r.saw.bareSynAck > 0 { // the counters of the namespace tell why, and later
 		e.rest(r)
@@ -204,6 +207,21 @@ func (e *Engine) established(r *record, now int64) {
 	r.saw.syn = 0
 	e.shelve(r)
 	e.rest(r)
+}
+
+// getsThrough is for a connection that its listener has taken at last: what kept it out
+// explains what both ends have lost until now, and nothing after.
+func (r *record) getsThrough() {
+	t := r.told
+	if t == nil || r.Role != conn.RoleServer || t.rules&opening == 0 {
+		return
+	}
+	t.past |= t.rules & opening
+	for _, end := range [...]*record{r, r.peer} {
+		if end != nil {
+			end.saw.losses = losses{sentFrom: end.saw.sentBefore}
+		}
+	}
 }
 
 // entered has a state looked at that should not last.

@@ -25,6 +25,43 @@ var dyingMisses = []nearMiss{
 		s.aborted()
 		return s
 	}},
+	{"rst-by-peer", "where it is the server's", nil, func(percent int) *scene {
+		s := begin()
+		s.inParts(2 * limits.Rest)
+		s.Wait(scaled(4*limits.Rest, mirrored(percent)))
+		s.aborted()
+		return s
+	}},
+	{"rst-linger", "where it is the server's", nil, func(percent int) *scene {
+		s := atServer()
+		s.asked()
+		s.acts(tcp.ViaRead)
+		for range 2 {
+			s.Wait(2 * limits.Rest)
+			s.says(200)
+			s.window(508)
+		}
+		s.Wait(scaled(4*limits.Rest, mirrored(percent)))
+		s.aborts()
+		return s
+	}},
+	{"slow-application", "since events were lost", nil, func(percent int) *scene {
+		s := begin()
+		s.see = []uint32{s.c.Netns, 0} // what is lost is nobody's
+		s.answered()
+		s.asks()
+		s.loses()
+		s.Wait(scaled(2*limits.Slow, percent))
+		s.State(s.c, tcp.Established, tcp.Close, conntest.By(s.c.Task))
+		return s
+	}},
+	{"slow-application", "from the request's last", nil, func(percent int) *scene { // which nobody reads
+		s := atServer()
+		s.asked()
+		s.Wait(scaled(limits.Slow, percent))
+		s.acts(tcp.ViaRead)
+		return s
+	}},
 	{"middlebox-forgot", "idle", []string{"retransmit-timeout", "loss-timeouts"}, func(percent int) *scene {
 		s := begin()
 		s.see = []uint32{s.c.Netns, s.v.Netns}

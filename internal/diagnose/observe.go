@@ -138,11 +138,17 @@ func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
 	if p.Flags.Has(tcp.SYN) {
 		my.known, my.first, my.next, my.acked = true, p.Seq+1, end+1, p.Seq
 		r.mss = min(cmp.Or(r.mss, largestMSS), cmp.Or(mssOf(p), largestMSS))
+		r.mptcp = p.Flags.Has(tcp.ACK) && option(p, mptcpOption) != nil
 		return
 	}
 	if p.Flags.Has(tcp.FIN) {
 		end++
-		my.fin = true
+		if my.fin = true; my.ended == 0 {
+			my.ended = now
+			if r.told != nil {
+				e.wake(r, now+int64(settle))
+			}
+		}
 	}
 	if !my.known {
 		my.known, my.first, my.next, my.acked = true, p.Seq, p.Seq, p.Seq
@@ -161,6 +167,9 @@ func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
 			r.pause = now - max(before, e.gap)
 		}
 	}
+	if !out && n > 0 {
+		r.before = before{end, my.next, r.turn, my.aside, my.last, my.said, my.asked}
+	}
 	fresh := end - my.next // with what was left out in the middle of the stream
 	if my.next, my.last = end, now; n == 0 {
 		return
@@ -178,18 +187,25 @@ func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
 	}
 	aside := n <= e.lim.Aside && its.last > 0 && now-heard < int64(atOnce)
 	if speaker := turnOf(out); r.turn != speaker || my.doubt {
-		r.turn, my.asked, my.aside = speaker, now, aside
+		r.turn, my.asked, my.aside, my.pace = speaker, now, aside, 0
+		r.lostBefore, r.settled = e.lost, false
 		my.askSeq, my.askLen, my.askAck, my.askWin = p.Seq, n, p.Ack, p.Window
 		if !r.doubted() {
 			e.answered(r, its, s, out)
 		}
+	} else {
+		my.pace = max(my.pace, now-my.said)
 	}
+	my.said, my.more = now, !p.Flags.Has(tcp.PSH)
 	my.doubt = false
 	my.aside = my.aside && aside
-	if clientSpeaks(r, out) && (r.replies > 0 || e.answering[r.server()]) {
+	if clientSpeaks(r, out) { // even where no answer is known to be due: it may get known
 		e.wake(r, now+int64(e.lim.Slow))
 	}
 }
+
+// mptcpOption is RFC 8684's kind.
+const mptcpOption = 30
 
 // What a SYN says at most, and what is taken where none was seen.
 const (
@@ -226,8 +242,14 @@ func (e *Engine) acknowledges(r *record, its *stream, s *conn.Step, out bool) {
 	moved := int32(p.Ack - its.acked)
 	if moved > 0 {
 		its.acked, its.ackAt = p.Ack, now
+		if !its.fin || its.saidAck < its.said {
+			its.saidAck = now
+			if now-its.said > int64(settle) && clientSpeaks(r, !out) {
+				e.wake(r, now+int64(e.lim.Slow)) // from now on an answer is due
+			}
+		}
 		if int32(p.Ack-its.next) > 0 { // it spoke, and was not seen
-			its.next, its.last, its.doubt = p.Ack, now, false
+			its.next, its.last, its.said, its.more, its.doubt = p.Ack, now, now, false, false
 			r.turn = turnOf(!out)
 		}
 		if p.PayloadLen == 0 && clientSpeaks(r, !out) && !its.outstanding() {
@@ -312,9 +334,9 @@ func (e *Engine) answered(r *record, its *stream, s *conn.Step, out bool) {
 	}
 	now := s.Event.Time
 	e.learnsAnswer(r)
-	if late := now - its.last; late >= int64(e.lim.Slow) && its.zero == 0 {
-		if r.slow++; late > r.waited.to-r.waited.from {
-			r.waited = wait{its.last, now, its.ackAt, its.aside, now}
+	if late := now - e.due(r, its); late >= int64(e.lim.Slow) && its.zero == 0 {
+		if r.slow++; late > r.waited.to-r.waited.due {
+			r.waited = wait{from: its.last, due: now - late, to: now, acked: its.saidAck, aside: its.aside}
 		}
 		r.waited.last = now
 		e.noteRequest(r, its, !out)

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"fmt"
 	"time"
 
 	"tcpstory/internal/conn"
@@ -25,10 +26,11 @@ func (my *stream) cuts(its *stream, p *tcp.Packet, now int64) {
 // ordinary reports a RST that ends what was at an end: of a connection on which
 // nothing was said, by who opened it; or on which every request was answered, all of
 // it acknowledged, no window closed, and nothing said or acknowledged for a while: by
-// either end. That the answer was whole nobody can see, where a program stops in the
-// middle of it and resets later; a pool that drops what is idle, and a server whose
-// idle time-out is a RST, look the same, and are very many more. Where what arrives is
-// not seen at one end (addresses that are local by a route only), the other's view holds.
+// either end. A server that stops in the middle of an answer and resets later mostly looks
+// the same as one whose idle time-out is a RST, and those are very many more. It does not
+// where it has paused as long within this answer before, or its last segment announces
+// more (no PSH). Where what arrives is not seen at one end (addresses that are local by a
+// route only), the other's view holds.
 func (x *exam) ordinary(sender turn) bool {
 	r := x.r
 	if r.heard == 0 {
@@ -40,14 +42,37 @@ func (x *exam) ordinary(sender turn) bool {
 // ended reports that a RST at a time took nothing away. sender: whose it was; nobody:
 // it is not known, and then it may have.
 func (r *record) ended(sender turn, at int64, l *Limits) bool {
-	if r.Older || !r.in.known || !r.out.known || sender == nobody {
+	if r.Older && !r.begun || !r.in.known || !r.out.known || sender == nobody {
 		return false
 	}
 	if r.wordless() {
 		return (sender == ours) == (r.Role == conn.RoleClient)
 	}
-	return r.atRest() && time.Duration(at-r.moved()) >= l.Rest
+	return r.atRest() && time.Duration(at-r.moved()) >= l.Rest && r.midAnswer(sender, at) == ""
 }
+
+// midAnswer says by what a server's RST is known to have cut off the answer that it gave
+// last; "": it is not.
+func (r *record) midAnswer(sender turn, at int64) string {
+	s := &r.in
+	if sender == ours {
+		s = &r.out
+	}
+	switch {
+	case r.turn != sender || s.ended != 0: // at rest, the server has spoken last
+		return ""
+	case s.more:
+		return "in the middle of an answer: its last segment announced more (no PSH)"
+	case at-s.said < restPaces*s.pace:
+		return "in the middle of an answer, by its pace: the last part came " + seconds(time.Duration(at-s.said)) +
+			" before, and it had paused " + seconds(time.Duration(s.pace)) + " within it"
+	}
+	return ""
+}
+
+// restPaces is how many times as long as any pause within an answer has to pass for it to
+// be at its end.
+const restPaces = 2
 
 // attests: an end that is forgotten first leaves its view to the other.
 func (r *record) attests(l *Limits) {
@@ -97,5 +122,6 @@ func restLimits(l *Limits) []Limit {
 	return []Limit{
 		{"none of one that ends", "nothing: neither end has said a byte, and who opened the connection resets it (a health check)"},
 		lasting("nor of one that follows an answered and acknowledged request, no window closed, by at least", l.Rest),
+		{"and, where it is the server's, by the longest pause within that answer", fmt.Sprintf("%d times; and its last segment has PSH", restPaces)},
 	}
 }

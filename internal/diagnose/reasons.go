@@ -57,10 +57,19 @@ func (r *record) lacked(c *Clue) {
 	switch w := dropWords[c.Reason]; {
 	case w.beyond && r.in.zero != 0:
 	case w.unfit:
+		r.unsays(c.Seq + c.Len)
 		r.saw.untaken++
 		r.saw.untakenAt, r.saw.untakenWhy = c.Time, c.Reason
 	case c.Reason == "":
 		r.saw.unexplained++
+	}
+}
+
+// unsays takes back what a segment that ends there has changed when it arrived: its numbers
+// are nobody's of this connection.
+func (r *record) unsays(end uint32) {
+	if b, s := &r.before, &r.in; s.next == end && b.end == end && s.next != b.next {
+		s.next, s.last, s.said, s.asked, s.aside, r.turn = b.next, b.last, b.said, b.asked, b.aside, b.turn
 	}
 }
 

@@ -24,6 +24,11 @@ type stream struct {
 	askWin  uint16
 	aside   bool   // what it said since then may ask for no answer: it is small, and followed an answer at once
 	last    int64  // when it sent something new
+	saidAck int64  // when that was acknowledged
+	said    int64  // likewise, with data; 0 never
+	pace    int64  // the longest pause within what it said since the other spoke, ns
+	more    bool   // its last segment announces that more comes
+	ended   int64  // when its FIN was sent first; 0 not yet
 	ackAt   int64  // when the other end last acknowledged something new
 	doubt   bool   // some of it may have been lost by us, and not by the network
 	unsure  bool   // its window was closed before that, and was not seen since,
@@ -69,22 +74,31 @@ type record struct {
 	End
 	peer *record // the other end, when it is here too
 
-	in, out stream
-	turn    turn
-	saw     seen
-	born    bool // it is, or was, a socket: no request socket, and no more than packets
-	opened  int64
-	gap     int64     // when something was lost last, as far as it is taken in here
-	torn    bool      // its beginning was not seen, and something had been lost before
-	since   int64     // when the state was entered
-	closed  int64     // when it went to CLOSE; 0 not yet
-	errno   int32     // sk_err at the end
-	from    tcp.State // what it was in before CLOSE
-	waited  wait      // the slowest answer
-	slow    uint32
-	mss     uint16 // the smaller of both SYNs'; 0 unknown
-	replies uint32 // requests that were answered in time
-	stalls  stalls
+	in, out    stream
+	turn       turn
+	saw        seen
+	born       bool // it is, or was, a socket: no request socket, and no more than packets
+	opened     int64
+	gap        int64     // when something was lost last, as far as it is taken in here
+	torn       bool      // its beginning was not seen, and something had been lost before
+	doubtful   int64     // since when something is in doubt that was lost
+	lostBefore uint64    // how much had been lost when the present question was asked
+	settled    bool      // the last word about the present question is said, and forgotten
+	taken      int64     // when it became ESTABLISHED, ns
+	readAt     int64     // when a process has first acted on it that had not made it, ns
+	before     before    // what the latest segment with data that has arrived has changed
+	held       bool      // a process had it before it acted
+	mptcp      bool      // MPTCP was agreed on
+	begun      bool      // the kernel has told of its socket's birth
+	since      int64     // when the state was entered
+	closed     int64     // when it went to CLOSE; 0 not yet
+	errno      int32     // sk_err at the end
+	from       tcp.State // what it was in before CLOSE
+	waited     wait      // the slowest answer
+	slow       uint32
+	mss        uint16 // the smaller of both SYNs'; 0 unknown
+	replies    uint32 // requests that were answered in time
+	stalls     stalls
 
 	rtt      time.Duration // that the handshake took, at the client; 0 unknown
 	pause    int64         // how long nothing was said before what was sent last
@@ -119,6 +133,7 @@ type End struct {
 	Witnessed bool // … but the trace has seen it begin
 	Flow      tcp.Flow
 	Task      tcp.Task
+	Via       tcp.Via // how Task is known
 	Namespace *tcp.Place
 	Home      *tcp.Place
 	Cgroup    uint64
@@ -198,6 +213,7 @@ const (
 // wait is a request that was answered late.
 type wait struct {
 	from, to int64
+	due      int64 // when its acknowledgement was seen, else from
 	acked    int64
 	aside    bool  // it may not have been a request
 	last     int64 // when one was answered late last
@@ -210,6 +226,15 @@ type stalls struct {
 	last  int64 // when one waited so last
 	sent  int64 // when a small segment left, and nothing since; 0: none has
 	ackAt int64 // when it was acknowledged, by an empty segment
+}
+
+// before is what was known before a segment.
+type before struct {
+	end               uint32 // where the segment ends
+	next              uint32
+	turn              turn
+	aside             bool
+	last, said, asked int64
 }
 
 // never is when a record is looked at that has nothing under way.

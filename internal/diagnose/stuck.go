@@ -16,7 +16,9 @@ var stuck = []Rule{
 		Next: "what the server's process waits for: its log, strace -p, its database; ss -tnp shows what lies unread",
 		Limits: func(l *Limits) []Limit {
 			return []Limit{lasting("from the request's last byte to the answer's first (--slow)", l.Slow),
-				{"no request while it waits", fmt.Sprintf("up to %d bytes at once behind an answer (HTTP/2's control frames)", l.Aside)}}
+				{"no request while it waits", fmt.Sprintf("up to %d bytes at once behind an answer (HTTP/2's control frames)", l.Aside)},
+				{"while it waits, of a server", "that has answered another request, or spoken first, or whose program has not read the request"},
+				lasting("since events were lost that an answer may be among", inDoubt*l.Slow)}
 		},
 	},
 	{
@@ -94,33 +96,24 @@ func slowApplication(x *exam) (f Finding, ok bool) {
 	if r.Role != conn.RoleClient && r.Role != conn.RoleServer {
 		return f, false
 	}
-	its := "the other end's"
-	ask, mine := &r.out, ours
-	if r.Role == conn.RoleServer {
-		its, ask, mine = "this end's", &r.in, theirs
-	}
-	f.Certainty, f.cites = Sure, of(Left, Arrived)
-	waits := r.turn == mine && !r.doubted() && !ask.outstanding() && ask.zero == 0 && !ask.aside && !x.over && r.asks()
-	from := max(ask.last, ask.opened) // behind a closed window it was not read
-	if waits && x.now-from >= int64(x.lim.Slow) && x.answers() {
-		x.e.noteRequest(r, ask, mine == ours)
-		f.Standing, f.Certainty, f.proven, f.since = true, Probably, true, from
-		f.Text = fmt.Sprintf("a request was acknowledged%s, and %s program has not answered for %s", x.ackTime(ask.last, ask.ackAt), its, seconds(time.Duration(x.now-from)))
-		return f.number("answers", r.slow+1), true
-	}
-	if waits && x.answers() {
-		x.again(from + int64(x.lim.Slow))
+	if f, ok := unansweredRequest(x); ok {
+		return f, ok
 	}
 	if r.slow == 0 {
 		return f, false
 	}
+	its := "the other end's"
+	if r.Role == conn.RoleServer {
+		its = "this end's"
+	}
+	f.Certainty, f.cites = Sure, of(Left, Arrived)
 	w := r.waited
 	if w.aside {
 		f.Certainty = Probably
 	}
-	f.Text = fmt.Sprintf("a request was acknowledged%s and answered after %s by %s program", x.ackTime(w.from, w.acked), seconds(time.Duration(w.to-w.from)), its)
+	f.Text = fmt.Sprintf("a request was acknowledged%s and answered after %s by %s program", x.ackTime(w.from, w.acked), seconds(time.Duration(w.to-w.due)), its)
 	if r.slow > 1 {
-		f.Text = fmt.Sprintf("%d requests were answered late; the slowest was acknowledged%s and answered after %s by %s program", r.slow, x.ackTime(w.from, w.acked), seconds(time.Duration(w.to-w.from)), its)
+		f.Text = fmt.Sprintf("%d requests were answered late; the slowest was acknowledged%s and answered after %s by %s program", r.slow, x.ackTime(w.from, w.acked), seconds(time.Duration(w.to-w.due)), its)
 	}
 	return f.number("answers", r.slow), true
 }
@@ -144,10 +137,6 @@ func (r *record) asks() bool {
 	}
 	return false
 }
-
-// answers: the server is known to answer; else this may be a stream one way, which
-// nobody answers.
-func (x *exam) answers() bool { return x.r.replies > 0 || x.e.answering[x.r.server()] }
 
 func ownZeroWindow(x *exam) (Finding, bool) {
 	return zeroWindow(x, &x.r.in, &x.r.in.closed, "this end's program has not read for %s: its window is closed", 0)

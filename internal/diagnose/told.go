@@ -7,12 +7,20 @@ type told struct {
 	rules    uint64 // those of which something was said
 	final    uint64 // those of which the last word was said
 	counted  uint64 // those of which no more was said than how many have it
+	past     uint64 // those that explain nothing any more: what they were about is over
 	shown    bool   // something was said that no crowd counts
 	updates  int
 	episode  int      // how often all that was said was over
 	at       int64    // when something was said last
 	number   uint64   // the conversation's, then
 	formerly []uint64 // others under which something was said, and which are not told of yet
+	was      []Telling
+}
+
+// Telling is by which number and in which episode something was said.
+type Telling struct {
+	Number  uint64
+	Episode int
 }
 
 // under has the conversation told of by its number from now on, and returns the others
@@ -40,6 +48,8 @@ func (t *told) unite(b *told) *told {
 	}
 	t.counted = t.counted&^(b.rules&^b.counted) | b.counted&^(t.rules&^t.counted)
 	t.final = t.final&(b.final|^b.rules) | b.final&(t.final|^t.rules) // where one goes on, it is not the last word
+	t.was = append(append(t.was, Telling{t.number, t.episode}, Telling{b.number, b.episode}), b.was...)
+	t.past = t.past&(b.past|^b.rules) | b.past&(t.past|^t.rules)
 	t.rules |= b.rules
 	t.shown = t.shown || b.shown
 	t.updates += b.updates + 1 // both began at 0

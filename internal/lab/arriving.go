@@ -68,6 +68,15 @@ var arriving = []Scenario{
 		},
 		Proof: []Count{{Server, "TcpExt", "PAWSEstab", untaken}, {Client, "TcpExt", "TCPTimeouts", untaken}},
 	},
+	{
+		Name: "beyond-window", Port: 7796, act: beyondWindow,
+		About: "segments come with numbers beyond the window",
+		Story: timelyStory(),
+		Verdicts: Verdicts{ // whose own kernel knows nothing of them
+			Server: because("unacceptable-segments", AfterTheWire, "TCP_INVALID_SEQUENCE"),
+			Both:   because("unacceptable-segments", AfterTheWire, "TCP_INVALID_SEQUENCE"),
+		},
+	},
 }
 
 // untaken is how often a segment comes in vain.
@@ -186,4 +195,20 @@ func oldTimestamps(r *run) {
 	r.try(func() error { return unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) })
 	past := time.Duration(now.Nano()) - farPast
 	inVain(r, "rewrites the timestamp of what comes next with data", Rule{Action: Backdate, Stamp: uint32(past.Milliseconds())})
+}
+
+// farAhead is more than any window that a fresh connection offers, bytes.
+const farAhead = 1 << 20
+
+// beyondWindow: a raw socket speaks in the client's name, with numbers that are not its.
+func beyondWindow(r *run) {
+	r.establish()
+	r.exchange()
+	r.tell("%d segments with numbers that lie %d bytes ahead go to the server", untaken, farAhead)
+	for range untaken {
+		r.try(func() error { return r.clientPeer.SendBeyond(r.ctx, conn, farAhead, requestSize) })
+	}
+	r.exchange()
+	r.stand()
+	r.orderly(r.clientPeer, r.serverPeer)
 }

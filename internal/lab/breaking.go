@@ -50,6 +50,31 @@ var breaking = []Scenario{
 		Proof: []Count{{Client, "Tcp", "EstabResets", 1}, {Server, "TcpExt", "TCPAbortOnData", 1}},
 	},
 	{
+		Name: "answer-cut", Port: 7774, act: answerCut,
+		About: "the server aborts a slow answer in its middle",
+		Story: resetStory(),
+		Verdicts: Verdicts{ // as its pauses say: that it is not whole nobody can see
+			Client: probably("rst-by-peer", InApplication),
+			Server: probably("rst-linger", InApplication),
+			Both:   probably("rst-linger", InApplication),
+		},
+		Proof: []Count{{Client, "Tcp", "EstabResets", 1}, {Server, "TcpExt", "TCPAbortOnData", 1}},
+	},
+	{
+		Name: "half-closed-reset", Port: 7775, act: halfClosedReset,
+		About: "reset when it has asked, and closed its half",
+		Story: Story{
+			Client: clientOpens.then(tcp.FinWait1, tcp.FinWait2, tcp.Close), Server: serverOpens.then(tcp.CloseWait, tcp.Close), Listener: true,
+			ClientErrno: unix.ECONNRESET,
+			Standing:    Standing{Client: tcp.FinWait2, Server: tcp.CloseWait},
+		},
+		Verdicts: Verdicts{
+			Client: said("rst-by-peer", InApplication),
+			Server: said("rst-linger", InApplication),
+			Both:   said("rst-linger", InApplication),
+		},
+	},
+	{
 		Name: "rst-no-socket", Port: 7758, act: resetNoSocket,
 		About: "the server's host has forgotten it",
 		Story: resetStory().wire(talked+" >P. <R", talked+" >P. <R"),
@@ -153,6 +178,32 @@ func resetMidStream(r *run) {
 	r.establish()
 	r.exchange()
 	r.delivers(r.clientPeer, r.serverPeer, requestSize)
+	r.stand()
+	r.abort(r.serverPeer)
+	r.errs(r.clientPeer, unix.ECONNRESET)
+}
+
+// answerPause is how long the server pauses within an answer: longer than a connection on
+// which all was answered has to be at rest before a RST is no trouble.
+const answerPause = 1200 * time.Millisecond
+
+func answerCut(r *run) {
+	r.establish()
+	r.exchange()
+	r.delivers(r.clientPeer, r.serverPeer, requestSize)
+	for range 2 {
+		r.delivers(r.serverPeer, r.clientPeer, responseSize)
+		r.passes(answerPause)
+	}
+	r.stand()
+	r.abort(r.serverPeer)
+	r.errs(r.clientPeer, unix.ECONNRESET)
+}
+
+func halfClosedReset(r *run) {
+	r.establish()
+	r.delivers(r.clientPeer, r.serverPeer, requestSize)
+	r.shutdown(r.clientPeer)
 	r.stand()
 	r.abort(r.serverPeer)
 	r.errs(r.clientPeer, unix.ECONNRESET)

@@ -16,7 +16,7 @@ const timesVar = "TCPLAB_TIMES"
 // transitions the tracer cannot tell apart by port.
 var crowded = map[string]bool{
 	"accept-queue-full": true, "accept-queue-late": true, "syn-queue-full": true, "syn-cookies": true, "cookie-queue-full": true,
-	"time-wait-pile": true, "no-free-port": true, "no-route": true, "route-prohibited": true,
+	"time-wait-pile": true, "request-ignored": true, "no-free-port": true, "no-route": true, "route-prohibited": true,
 }
 
 // TestCases acts out every case that is there for its verdict, and holds the

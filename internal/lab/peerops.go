@@ -32,6 +32,7 @@ var peerOps = map[string]func(peerSockets, request) (reply, error){
 	"vanish":   peerSockets.vanish,
 	"number":   peerSockets.number,
 	"take":     peerSockets.take,
+	"beyond":   peerSockets.beyond,
 }
 
 // servePeer is the peer process: one thread that makes system calls when told
@@ -256,11 +257,16 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 
 func localAddr(fd int) (reply, error) {
 	sa, err := unix.Getsockname(fd)
+	return reply{Local: addrPort(sa)}, err
+}
+
+// addrPort is sockaddr's reverse.
+func addrPort(sa unix.Sockaddr) netip.AddrPort {
 	switch sa := sa.(type) {
 	case *unix.SockaddrInet4:
-		return reply{Local: netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))}, err
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
 	case *unix.SockaddrInet6:
-		return reply{Local: netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port))}, err
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port))
 	}
-	return reply{}, err
+	return netip.AddrPort{}
 }

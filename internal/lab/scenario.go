@@ -32,7 +32,7 @@ type Count struct {
 // cases those that are there for their verdict.
 var (
 	stories = [...][]Scenario{opening, closing, dying, losing, refusing, translating}
-	cases   = [...][]Scenario{unanswered, queueing, lossy, stalling, breaking, lasting, arriving, twofold, healthy}
+	cases   = [...][]Scenario{unanswered, queueing, lossy, stalling, asking, breaking, lasting, arriving, twofold, healthy}
 )
 
 // Scenarios returns those that are told packet by packet, of the tutorial first.

@@ -136,7 +136,7 @@ var sightWords = [...]string{
 	diagnose.DroppedIn: "thrown away on the way in", diagnose.Resent: "sent again", diagnose.SynAckAgain: "SYN-ACK again",
 	diagnose.ResetSent: "RST sent", diagnose.ResetReceived: "RST received", diagnose.Failed: "socket error", diagnose.NotedError: "soft error",
 	diagnose.ConnectFailed: "connect() failed", diagnose.Moved: "", diagnose.Complained: "ICMP", diagnose.Existed: "existed, in",
-	diagnose.Overflowed: "counter",
+	diagnose.Overflowed: "counter", diagnose.Missed: "lost by the trace",
 }
 
 func appendClue(b []byte, c *diagnose.Clue) []byte {

@@ -59,7 +59,7 @@ func NewVerdictSummary(w *Writer) *VerdictSummary {
 func (s *VerdictSummary) Verdict(v *diagnose.Verdict) error {
 	n, now, known := v.End, counting{episode: v.Episode}, false
 	for _, number := range append(v.Formerly, n.Number) {
-		known = s.uncount(number, &now) || known
+		known = s.uncount(number, &now, presently(v, number)) || known
 	}
 	if !known && v.Update > 0 && n.Number != 0 {
 		return nil // it is counted, and forgotten where
@@ -75,9 +75,20 @@ func (s *VerdictSummary) Verdict(v *diagnose.Verdict) error {
 	return nil
 }
 
+// presently is what the present episode was by a number: that of an end whose other end was
+// not known has its own count.
+func presently(v *diagnose.Verdict, number uint64) int {
+	for _, was := range v.Was {
+		if was.Number == number {
+			return was.Episode
+		}
+	}
+	return v.Episode
+}
+
 // uncount takes a conversation's present episode out of where it is counted; what is
 // counted for those before is now's, too.
-func (s *VerdictSummary) uncount(number uint64, now *counting) bool {
+func (s *VerdictSummary) uncount(number uint64, now *counting, episode int) bool {
 	c, known := s.last[number]
 	if !known {
 		c, known = s.past[number]
@@ -89,7 +100,7 @@ func (s *VerdictSummary) uncount(number uint64, now *counting) bool {
 	delete(s.past, number)
 	now.before = append(now.before, c.before...)
 	switch {
-	case c.episode == now.episode:
+	case c.episode == episode:
 		s.lessen(&c)
 	case !c.was(c.row):
 		now.before = append(now.before, c.row)

@@ -29,9 +29,14 @@ is not said. What was lost, or not watched, takes a verdict from *sure* to *prob
 A verdict that goes on comes again, as an update, when its last word is due or when there is another finding. A trouble that
 was gone for a minute is over (the rules of what comes and goes say so): its last word is said, with all that came meanwhile,
 and the next time it is told anew, as "again".
-A request is slow when its server is known to answer: the first request to a server that was never seen to answer anything
-cannot be told from a stream one way (logs, metrics), and hangs without a word. A long poll that waits longer than --slow is
-slow to it, too.
+A request is slow when it is known that an answer is due: its server has answered another one, on whichever connection and
+be it later, or has spoken first; or, at the server's host, no program has read the request, or not for so long. Else the first
+request cannot be told from a stream one way (logs, metrics, an upload), which a server only reads, and hangs without a word.
+What is not answered is *probably* slow: a long poll that waits longer than --slow is slow to it, too. The time counts from
+the acknowledgement: what needed several attempts to get there was the way's fault. Where events were lost that the answer may
+be among, and nothing more comes, it is *unknown*, after twice the time.
+That an answer is whole nobody can see: a server's RST when all was acknowledged and at rest is taken for an idle time-out,
+unless the answer's own pauses, or a last segment without PSH, say that more was to come; then it is *probably* cut.
 What rests on a counter of the namespace alone (accept-queue-full, syn-queue-full) is *sure* only where it has moved with that
 connection's segments, one by one, and with nothing else; a SYN cookie may be sent always, and is *probably* a full queue.
 Of a recording that ends while something hangs, ` + "`" + `why -r` + "`" + ` says what stood at its end. Each rule can have the flight recorder
