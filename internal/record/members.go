@@ -1,7 +1,6 @@
 package record
 
 import (
-	"bytes"
 	"time"
 
 	"tcpstory/internal/tcp"
@@ -134,27 +133,31 @@ const (
 
 // groups are all members of an event.
 var groups = [...]group{
-	{nil, first},
-	{plain, seldom},
-	{nil, always},
-	{func(ev *tcp.Event) bool { return ev.Task == tcp.Task{} }, task},
-	{func(ev *tcp.Event) bool { return ev.Retransmit == tcp.Retransmit{} }, retransmit},
-	{func(ev *tcp.Event) bool { return ev.Gap == tcp.Gap{} }, gap},
-	{func(ev *tcp.Event) bool { return ev.Timer == tcp.Timer{} && ev.Expects == 0 && !ev.RFC1337 }, small},
-	{func(ev *tcp.Event) bool { return ev.Counters == nil }, counters},
-	{func(ev *tcp.Event) bool { return ev.Place == nil }, place},
-	{func(ev *tcp.Event) bool { return ev.Known == nil }, known},
-	{func(ev *tcp.Event) bool { return ev.Stack == nil }, stack},
-	{func(ev *tcp.Event) bool { return ev.Life == nil }, lived},
-	{func(ev *tcp.Event) bool { return ev.Kind == tcp.KindPacket || ev.Packet.Segment == tcp.Segment{} }, segment},
-	{nil, stamp},
-	{nil, device},
-	{nil, packet},
+	{members: first, atOnce: appendFirst},
+	{absent: plain, members: seldom, atOnce: appendSeldom},
+	{members: always, atOnce: appendAlways},
+	{absent: func(ev *tcp.Event) bool { return ev.Task == tcp.Task{} }, members: task, atOnce: appendTask},
+	{absent: func(ev *tcp.Event) bool { return ev.Retransmit == tcp.Retransmit{} }, members: retransmit},
+	{absent: func(ev *tcp.Event) bool { return ev.Gap == tcp.Gap{} }, members: gap},
+	{absent: func(ev *tcp.Event) bool { return ev.Timer == tcp.Timer{} && ev.Expects == 0 && !ev.RFC1337 }, members: small},
+	{absent: func(ev *tcp.Event) bool { return ev.Counters == nil }, members: counters},
+	{absent: func(ev *tcp.Event) bool { return ev.Place == nil }, members: place},
+	{absent: func(ev *tcp.Event) bool { return ev.Known == nil }, members: known},
+	{absent: func(ev *tcp.Event) bool { return ev.Stack == nil }, members: stack},
+	{absent: func(ev *tcp.Event) bool { return ev.Life == nil }, members: lived},
+	{absent: func(ev *tcp.Event) bool { return ev.Kind == tcp.KindPacket || ev.Packet.Segment == tcp.Segment{} }, members: segment},
+	{members: stamp, atOnce: appendStamp},
+	{members: device, atOnce: appendDevice},
+	{members: packet, atOnce: appendPacket},
 }
 
-// inBlock is how many groups, the last ones, a packet's block and its interface's
-// block hold in their own way.
-const inBlock = 3
+// The last groups a packet's block and its interface's block hold in their own way. The
+// rare ones are passed over at one look.
+const (
+	inBlock   = 3
+	firstRare = 4
+	rare      = len(groups) - inBlock - firstRare
+)
 
 var first = []field{
 	number(tagSeq, func(ev *tcp.Event) *uint64 { return &ev.Seq }),
@@ -195,13 +198,17 @@ func own(local, remote tag) []field {
 	list := flow(local, remote, func(ev *tcp.Event) *tcp.Flow { return &ev.Flow })
 	for i, put := range [...]func([]byte, tag, *tcp.Event) []byte{list[0].put, list[1].put} {
 		list[i].put = func(b []byte, t tag, ev *tcp.Event) []byte {
-			if ev.Kind == tcp.KindPacket && ev.Cookie != 0 && ev.Flow == ev.Packet.Segment.Flow {
+			if ownIsWire(ev) {
 				return b
 			}
 			return put(b, t, ev)
 		}
 	}
 	return list
+}
+
+func ownIsWire(ev *tcp.Event) bool {
+	return ev.Kind == tcp.KindPacket && ev.Cookie != 0 && ev.Flow == ev.Packet.Segment.Flow
 }
 
 // small is what tells how long a request socket or timewait minisock stands.
@@ -217,7 +224,7 @@ var task = []field{
 	number(tagPID, func(ev *tcp.Event) *uint32 { return &ev.Task.PID }),
 	number(tagTID, func(ev *tcp.Event) *uint32 { return &ev.Task.TID }),
 	{tagComm, func(b []byte, t tag, ev *tcp.Event) []byte {
-		return appendBytes(b, t, bytes.TrimRight(ev.Task.Comm[:], "\x00"))
+		return appendBytes(b, t, comm(ev))
 	}, func(d *decoder, ev *tcp.Event) { copy(ev.Task.Comm[:], d.m.bytes) }},
 }
 
@@ -333,14 +340,44 @@ var segment = append(append([]field{
 }, flow(tagSegmentLocal, tagSegmentRemote, func(ev *tcp.Event) *tcp.Flow { return &ev.Packet.Segment.Flow })...),
 	flow(tagQuotedLocal, tagQuotedRemote, func(ev *tcp.Event) *tcp.Flow { return &ev.Packet.Quoted })...)
 
-// appendRow appends all of ev that the list of groups has.
-func appendRow(b []byte, list []group, ev *tcp.Event) []byte {
-	for i := range list {
-		if g := &list[i]; g.absent == nil || !g.absent(ev) {
-			b = appendFields(b, g.members, ev)
-		}
+// appendRow appends all of ev.
+func appendRow(b []byte, ev *tcp.Event) []byte {
+	b = appendUnblocked(b, ev)
+	for i := len(groups) - inBlock; i < len(groups); i++ {
+		b = groups[i].append(b, ev)
 	}
 	return b
+}
+
+// appendUnblocked appends what a packet's block does not hold in its own way.
+func appendUnblocked(b []byte, ev *tcp.Event) []byte {
+	for i := range firstRare {
+		b = groups[i].append(b, ev)
+	}
+	if isCommon(ev) {
+		return b
+	}
+	for i := firstRare; i < firstRare+rare; i++ {
+		b = groups[i].append(b, ev)
+	}
+	return b
+}
+
+// isCommon reports that ev has nothing of the rare groups.
+func isCommon(ev *tcp.Event) bool {
+	return (ev.Kind == tcp.KindPacket || ev.Kind == tcp.KindState && ev.Packet.Segment == tcp.Segment{}) &&
+		ev.Timer == (tcp.Timer{}) && ev.Expects == 0 && !ev.RFC1337 && ev.Retransmit == (tcp.Retransmit{}) && ev.Gap == (tcp.Gap{}) &&
+		ev.Counters == nil && ev.Place == nil && ev.Known == nil && ev.Stack == nil && ev.Life == nil
+}
+
+func (g *group) append(b []byte, ev *tcp.Event) []byte {
+	switch {
+	case g.absent != nil && g.absent(ev):
+		return b
+	case g.atOnce != nil:
+		return g.atOnce(b, ev)
+	}
+	return appendFields(b, g.members, ev)
 }
 
 func appendFields(b []byte, list []field, ev *tcp.Event) []byte {

@@ -63,18 +63,20 @@ func appendJournal(b []byte, ev *tcp.Event, n *Note) []byte {
 		b = append(append(b, "TCP_OLD_STATE="...), ev.Old.String()...)
 		b = append(append(append(b, "\nTCP_NEW_STATE="...), ev.New.String()...), '\n')
 	}
-	for _, end := range [...]struct {
-		addr, port string
-		tcp.Flow
-	}{{"TCP_LOCAL_ADDR=", "TCP_LOCAL_PORT=", n.Flow}, {"TCP_REMOTE_ADDR=", "TCP_REMOTE_PORT=", n.Flow.Reverse()}} {
-		if a := end.Local.Addr(); a.IsValid() {
-			b = append(a.AppendTo(append(b, end.addr...)), '\n')
-		}
-		if p := end.Local.Port(); p != 0 {
-			b = append(strconv.AppendUint(append(b, end.port...), uint64(p), 10), '\n')
-		}
-	}
+	b = appendJournalEnd(b, "TCP_LOCAL_ADDR=", "TCP_LOCAL_PORT=", n.Flow.Local)
+	b = appendJournalEnd(b, "TCP_REMOTE_ADDR=", "TCP_REMOTE_PORT=", n.Flow.Remote)
 	return closeBlock(append(b, '\n'), start)
+}
+
+// appendJournalEnd appends what is known of an end, under its fields' names.
+func appendJournalEnd(b []byte, addr, port string, end netip.AddrPort) []byte {
+	if a := end.Addr(); a.IsValid() {
+		b = append(a.AppendTo(append(b, addr...)), '\n')
+	}
+	if p := end.Port(); p != 0 {
+		b = append(strconv.AppendUint(append(b, port...), uint64(p), 10), '\n')
+	}
+	return b
 }
 
 // appendPrintable appends untrusted text with a '?' for all that is not printable
