@@ -91,6 +91,7 @@ type encoder struct {
 	index   map[deviceKey]uint32
 	last    deviceKey
 	lastID  uint32
+	spelt   [1 << 6]spelt
 }
 
 // deviceKey is a device: names are only unique within a namespace.
