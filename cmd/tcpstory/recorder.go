@@ -76,7 +76,7 @@ func (r *recorder) describe(s *conn.Step) *record.Note {
 // ends is render.AppendEnds, once for the events of a connection.
 func (r *recorder) ends(s *conn.Step) []byte {
 	listener := s.Conn != nil && s.Conn.Role == conn.RoleListener
-	e := &r.spelt[(s.Flow.Local.Port()^s.Flow.Remote.Port())%uint16(len(r.spelt))]
+	e := &r.spelt[(2*s.Flow.Local.Port()+s.Flow.Remote.Port())%uint16(len(r.spelt))]
 	if e.text == nil || e.listener != listener || e.flow != s.Flow {
 		e.flow, e.listener, e.text = s.Flow, listener, render.AppendEnds(e.text[:0], s)
 	}

@@ -22,7 +22,10 @@ const (
 type tag uint64
 
 func appendNumber(b []byte, t tag, v uint64) []byte {
-	return appendVarint(appendVarint(b, uint64(t)<<1|asNumber), v)
+	if t < 1<<6 && v < 1<<7 { // a byte each
+		return append(b, byte(t)<<1|asNumber, byte(v))
+	}
+	return binary.AppendUvarint(appendVarint(b, uint64(t)<<1|asNumber), v)
 }
 
 // appendVarint is AppendUvarint, quick for one byte, which keys and most values have.

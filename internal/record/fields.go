@@ -10,12 +10,10 @@ type field struct {
 }
 
 // group is fields that are mostly zero together, so that one look passes over
-// all of them. What very many events have is written by one function, atOnce: a call
-// for each field costs more than the field. A test holds it to what the fields write.
+// all of them.
 type group struct {
 	absent  func(*tcp.Event) bool
 	members []field
-	atOnce  func([]byte, *tcp.Event) []byte // nil: field by field
 }
 
 type integer interface {

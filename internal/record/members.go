@@ -133,30 +133,30 @@ const (
 
 // groups are all members of an event.
 var groups = [...]group{
-	{members: first, atOnce: appendFirst},
-	{absent: plain, members: seldom, atOnce: appendSeldom},
-	{members: always, atOnce: appendAlways},
-	{absent: func(ev *tcp.Event) bool { return ev.Task == tcp.Task{} }, members: task, atOnce: appendTask},
-	{absent: func(ev *tcp.Event) bool { return ev.Retransmit == tcp.Retransmit{} }, members: retransmit},
-	{absent: func(ev *tcp.Event) bool { return ev.Gap == tcp.Gap{} }, members: gap},
-	{absent: func(ev *tcp.Event) bool { return ev.Timer == tcp.Timer{} && ev.Expects == 0 && !ev.RFC1337 }, members: small},
-	{absent: func(ev *tcp.Event) bool { return ev.Counters == nil }, members: counters},
-	{absent: func(ev *tcp.Event) bool { return ev.Place == nil }, members: place},
-	{absent: func(ev *tcp.Event) bool { return ev.Known == nil }, members: known},
-	{absent: func(ev *tcp.Event) bool { return ev.Stack == nil }, members: stack},
-	{absent: func(ev *tcp.Event) bool { return ev.Life == nil }, members: lived},
-	{absent: func(ev *tcp.Event) bool { return ev.Kind == tcp.KindPacket || ev.Packet.Segment == tcp.Segment{} }, members: segment},
-	{members: stamp, atOnce: appendStamp},
-	{members: device, atOnce: appendDevice},
-	{members: packet, atOnce: appendPacket},
+	{nil, first},
+	{plain, seldom},
+	{nil, always},
+	{func(ev *tcp.Event) bool { return ev.Task == tcp.Task{} }, task},
+	{func(ev *tcp.Event) bool { return ev.Retransmit == tcp.Retransmit{} }, retransmit},
+	{func(ev *tcp.Event) bool { return ev.Gap == tcp.Gap{} }, gap},
+	{func(ev *tcp.Event) bool { return ev.Timer == tcp.Timer{} && ev.Expects == 0 && !ev.RFC1337 }, small},
+	{func(ev *tcp.Event) bool { return ev.Counters == nil }, counters},
+	{func(ev *tcp.Event) bool { return ev.Place == nil }, place},
+	{func(ev *tcp.Event) bool { return ev.Known == nil }, known},
+	{func(ev *tcp.Event) bool { return ev.Stack == nil }, stack},
+	{func(ev *tcp.Event) bool { return ev.Life == nil }, lived},
+	{func(ev *tcp.Event) bool { return ev.Kind == tcp.KindPacket || ev.Packet.Segment == tcp.Segment{} }, segment},
+	{nil, stamp},
+	{nil, device},
+	{nil, packet},
 }
 
-// The last groups a packet's block and its interface's block hold in their own way. The
-// rare ones are passed over at one look.
+// Before firstRare and behind the rare groups are those that very many events have
+// something of: see atonce.go. The last ones, inBlock, a packet's block and its interface's
+// block hold in their own way.
 const (
-	inBlock   = 3
 	firstRare = 4
-	rare      = len(groups) - inBlock - firstRare
+	inBlock   = 3
 )
 
 var first = []field{
@@ -339,50 +339,3 @@ var segment = append(append([]field{
 	truth(tagIsQuote, func(ev *tcp.Event) *bool { return &ev.Packet.IsQuote }),
 }, flow(tagSegmentLocal, tagSegmentRemote, func(ev *tcp.Event) *tcp.Flow { return &ev.Packet.Segment.Flow })...),
 	flow(tagQuotedLocal, tagQuotedRemote, func(ev *tcp.Event) *tcp.Flow { return &ev.Packet.Quoted })...)
-
-// appendRow appends all of ev.
-func appendRow(b []byte, ev *tcp.Event) []byte {
-	b = appendUnblocked(b, ev)
-	for i := len(groups) - inBlock; i < len(groups); i++ {
-		b = groups[i].append(b, ev)
-	}
-	return b
-}
-
-// appendUnblocked appends what a packet's block does not hold in its own way.
-func appendUnblocked(b []byte, ev *tcp.Event) []byte {
-	for i := range firstRare {
-		b = groups[i].append(b, ev)
-	}
-	if isCommon(ev) {
-		return b
-	}
-	for i := firstRare; i < firstRare+rare; i++ {
-		b = groups[i].append(b, ev)
-	}
-	return b
-}
-
-// isCommon reports that ev has nothing of the rare groups.
-func isCommon(ev *tcp.Event) bool {
-	return (ev.Kind == tcp.KindPacket || ev.Kind == tcp.KindState && ev.Packet.Segment == tcp.Segment{}) &&
-		ev.Timer == (tcp.Timer{}) && ev.Expects == 0 && !ev.RFC1337 && ev.Retransmit == (tcp.Retransmit{}) && ev.Gap == (tcp.Gap{}) &&
-		ev.Counters == nil && ev.Place == nil && ev.Known == nil && ev.Stack == nil && ev.Life == nil
-}
-
-func (g *group) append(b []byte, ev *tcp.Event) []byte {
-	switch {
-	case g.absent != nil && g.absent(ev):
-		return b
-	case g.atOnce != nil:
-		return g.atOnce(b, ev)
-	}
-	return appendFields(b, g.members, ev)
-}
-
-func appendFields(b []byte, list []field, ev *tcp.Event) []byte {
-	for i := range list {
-		b = list[i].put(b, list[i].tag, ev)
-	}
-	return b
-}

@@ -74,7 +74,7 @@ type spelt struct {
 
 // journalEnds are the fields of both ends, made once for the events of a connection.
 func (e *encoder) journalEnds(f *tcp.Flow) []byte {
-	s := &e.spelt[(f.Local.Port()^f.Remote.Port())%uint16(len(e.spelt))]
+	s := &e.spelt[(2*f.Local.Port()+f.Remote.Port())%uint16(len(e.spelt))]
 	if s.flow != *f {
 		s.text = appendJournalEnd(s.text[:0], "TCP_LOCAL_ADDR=", "TCP_LOCAL_PORT=", f.Local)
 		s.text = appendJournalEnd(s.text, "TCP_REMOTE_ADDR=", "TCP_REMOTE_PORT=", f.Remote)
