@@ -57,8 +57,8 @@ func (t *Table) check(tb testing.TB) {
 			tb.Fatal("cookie of a stray")
 		}
 	}
-	for place, c := range t.cookies.near {
-		if c != nil && (t.cookies.all[c.Cookie] != c || c.Cookie%uint64(len(t.cookies.near)) != uint64(place)) {
+	for place, n := range t.cookies.near {
+		if n.c != nil && (t.cookies.all[n.cookie] != n.c || n.cookie%uint64(len(t.cookies.near)) != uint64(place)) {
 			tb.Fatal("a stray is at hand")
 		}
 	}

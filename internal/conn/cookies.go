@@ -4,23 +4,28 @@ package conn
 // that most are found at hand, without the map, which is large and cold.
 type cookies struct {
 	all  map[uint64]*Conn
-	near [1 << 8]*Conn // some of all: those that were found last, each at its cookie's place
+	near [1 << 8]nearby // some of all: those that were found last, each at its cookie's place
+}
+
+type nearby struct {
+	cookie uint64
+	c      *Conn
 }
 
 func newCookies() cookies { return cookies{all: make(map[uint64]*Conn)} }
 
 // at is the place for a cookie among those at hand, where another may stand.
-func (x *cookies) at(cookie uint64) **Conn { return &x.near[cookie%uint64(len(x.near))] }
+func (x *cookies) at(cookie uint64) *nearby { return &x.near[cookie%uint64(len(x.near))] }
 
 // find returns the socket with that cookie, or nil.
 func (x *cookies) find(cookie uint64) *Conn {
 	near := x.at(cookie)
-	if c := *near; c != nil && c.Cookie == cookie {
-		return c
+	if near.cookie == cookie {
+		return near.c
 	}
 	c := x.all[cookie]
 	if c != nil {
-		*near = c
+		*near = nearby{cookie, c}
 	}
 	return c
 }
@@ -29,7 +34,7 @@ func (x *cookies) find(cookie uint64) *Conn {
 func (x *cookies) put(c *Conn) {
 	if c.Cookie != 0 {
 		x.all[c.Cookie] = c
-		*x.at(c.Cookie) = c
+		*x.at(c.Cookie) = nearby{c.Cookie, c}
 	}
 }
 
@@ -39,7 +44,7 @@ func (x *cookies) remove(c *Conn) {
 		return
 	}
 	delete(x.all, c.Cookie)
-	if near := x.at(c.Cookie); *near == c {
-		*near = nil
+	if near := x.at(c.Cookie); near.c == c {
+		*near = nearby{}
 	}
 }

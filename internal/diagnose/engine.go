@@ -212,7 +212,8 @@ func (e *Engine) release(r *record) {
 // shelve gives r's evidence back.
 func (e *Engine) shelve(r *record) {
 	if f := r.file; f != nil {
-		*f = dossier{next: e.freeFile}
+		clear(f.clues[:f.n]) // the others are empty: most of it is cold by now
+		f.n, f.lost, f.next = 0, 0, e.freeFile
 		e.freeFile, r.file = f, nil
 	}
 }
