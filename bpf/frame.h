@@ -37,6 +37,21 @@ struct frame {
 	__u64 scratch;
 };
 
+/* What packet() finds out step by step. */
+struct sighting {
+	struct sk_buff *skb;
+	struct net_device *dev;
+	struct frame *f;
+	void *src;    /* first byte of the frame */
+	__u32 linear; /* bytes from there that are the skb's own */
+	__u32 pulled; /* of these, link-layer header in front of skb->data */
+	__u32 wire;
+	__u32 cap;    /* bytes copied to f->data */
+	__be16 vlan;
+	bool rx, raw;
+	__u8 flags;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, HOOKS);

@@ -162,33 +162,13 @@ static __always_inline int life_moves(struct sock *sk, int oldstate, int newstat
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(life_state, struct sock *sk, int oldstate, int newstate)
 {
-	struct notes *n = notes();
-
-	if (!n)
-		return 0;
-	n->first_runs = 1;
-	leave_note(n, sk, oldstate << 8 | newstate);
-	life_moves(sk, oldstate, newstate);
-	n->first_runs = 0;
-	return 0;
+	return tell_first(life_moves, sk, oldstate, newstate);
 }
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(life_state_twin, struct sock *sk, int oldstate, int newstate)
 {
-	struct notes *n = notes();
-
-	if (!n)
-		return 0;
-	n->twin_runs = 1;
-	if (n->first_runs || !take_note(n, sk, oldstate << 8 | newstate)) {
-		__sync_fetch_and_add(&rescued, 1);
-		life_moves(sk, oldstate, newstate);
-	} else if (acts_in_process(sk, oldstate, newstate)) {
-		n->count = 0;
-	}
-	n->twin_runs = 0;
-	return 0;
+	return tell_skipped(life_moves, sk, oldstate, newstate);
 }
 
 /* The same hooks as in acts.h, and for the same reasons. */

@@ -76,21 +76,6 @@ static __always_inline bool sighted(struct sk_buff *skb, struct net_device *dev,
 	return rx || ((all_hops || is_senders_device(skb, dev)) && !is_stacked(dev));
 }
 
-/* What packet() finds out step by step. */
-struct sighting {
-	struct sk_buff *skb;
-	struct net_device *dev;
-	struct frame *f;
-	void *src;    /* first byte of the frame */
-	__u32 linear; /* bytes from there that are the skb's own */
-	__u32 pulled; /* of these, link-layer header in front of skb->data */
-	__u32 wire;
-	__u32 cap;    /* bytes copied to f->data */
-	__be16 vlan;
-	bool rx, raw;
-	__u8 flags;
-};
-
 static __always_inline void measure(struct sighting *s)
 {
 	struct sk_buff *skb = s->skb;
@@ -427,6 +412,8 @@ static __always_inline int packet(struct sk_buff *skb, struct net_device *dev, c
 			s.cap = copy_linear(s.f, s.src, s.linear, 0, 0);
 		answer(&s, netns, owner);
 	}
+	if (wanted && skip_middle && is_middle(&s, netns))
+		wanted = false;
 	if (wanted)
 		emit(&s, EV_PACKET, netns, owner);
 	else if (port_news)

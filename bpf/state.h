@@ -217,8 +217,9 @@ static __always_inline bool take_note(struct notes *n, struct sock *sk, __u64 mo
 	return false;
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(set_state, struct sock *sk, int oldstate, int newstate)
+typedef int (*teller)(struct sock *sk, int oldstate, int newstate);
+
+static __always_inline int tell_first(teller tell, struct sock *sk, int oldstate, int newstate)
 {
 	struct notes *n = notes();
 
@@ -226,13 +227,12 @@ int BPF_PROG(set_state, struct sock *sk, int oldstate, int newstate)
 		return 0;
 	n->first_runs = 1;
 	leave_note(n, sk, oldstate << 8 | newstate);
-	transition(sk, oldstate, newstate);
+	tell(sk, oldstate, newstate);
 	n->first_runs = 0;
 	return 0;
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(set_state_twin, struct sock *sk, int oldstate, int newstate)
+static __always_inline int tell_skipped(teller tell, struct sock *sk, int oldstate, int newstate)
 {
 	struct notes *n = notes();
 
@@ -241,12 +241,24 @@ int BPF_PROG(set_state_twin, struct sock *sk, int oldstate, int newstate)
 	n->twin_runs = 1;
 	if (n->first_runs || !take_note(n, sk, oldstate << 8 | newstate)) {
 		__sync_fetch_and_add(&rescued, 1);
-		transition(sk, oldstate, newstate);
+		tell(sk, oldstate, newstate);
 	} else if (acts_in_process(sk, oldstate, newstate)) {
 		n->count = 0;
 	}
 	n->twin_runs = 0;
 	return 0;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(set_state, struct sock *sk, int oldstate, int newstate)
+{
+	return tell_first(transition, sk, oldstate, newstate);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(set_state_twin, struct sock *sk, int oldstate, int newstate)
+{
+	return tell_skipped(transition, sk, oldstate, newstate);
 }
 
 #endif

@@ -21,6 +21,7 @@
 #include "device.h"
 #include "segment.h"
 #include "held.h"
+#include "middle.h"
 #include "packet.h"
 #include "tap.h"
 #include "retransmit.h"

@@ -78,7 +78,9 @@ func live(ctx context.Context, e *env, o *options, open func(*env, *options, tcp
 		_ = source.Stop()
 	})
 	defer stop()
-	err = errors.Join(s.follow(o.lookingUp(source, names, config.Netns)), source.Close(), out.close())
+	err = s.follow(o.lookingUp(source, names, config.Netns))
+	out.summary.InTheMiddle = source.InTheMiddle()
+	err = errors.Join(err, source.Close(), out.close())
 	out.summary.Unfollowed = s.table.Unfollowed()
 	if quietly(err) {
 		return nil
@@ -112,7 +114,7 @@ func liveConfig(o *options, sel *selection, names *host.Names) (kernel.Config, e
 		States: !o.packetsOnly() || o.selective(), Packets: !o.noPackets,
 		Ether: sel.programs[0], Raw: sel.programs[1], Quotes: o.quotes(), Tagged: saysVLAN.MatchString(o.expr),
 		Snaplen: o.snaplen, NoIn: dir.noIn, NoOut: dir.noOut,
-		RingSize: o.ring, Forwarded: o.device != "", Patient: o.why || o.record != "",
+		RingSize: o.ring, Forwarded: o.device != "", Patient: o.why || o.record != "", SkipMiddle: o.why,
 	}
 	if o.snaplen == 0 {
 		c.Snaplen = kernel.MaxSnaplen

@@ -68,6 +68,7 @@ func TestDebianKernels(t *testing.T) {
 				"write":           g.writesBoth,
 				"selection":       g.choosesBoth,
 				"failed connects": g.tellsFailures,
+				"why":             g.findsNothing,
 				"life":            g.livesOfBoth,
 				"now":             g.looksAtBoth,
 				"doctor":          func(t *testing.T) { g.examines(t, vmReports[c.want.Name]) },
@@ -118,6 +119,15 @@ func (g guest) during(t *testing.T, steps []vm.Step, args ...string) vm.Result {
 	}
 	t.Logf("%s (%s): process 1 after %v, all in %v\n%s", g.kernel.Release, g.kernel.Version, res.Boot, res.Total, res.Stderr)
 	return res
+}
+
+// findsNothing wants why to load what it needs, to see both connections and their listeners, and to say
+// nothing about them.
+func (g guest) findsNothing(t *testing.T) {
+	res := g.trace(t, "why", "tcp port "+vmPort)
+	if len(res.Stdout) > 0 || !strings.Contains(string(res.Stderr), "\n4 connections seen\n") {
+		t.Errorf("stdout:\n%s\nstderr:\n%s", res.Stdout, res.Stderr)
+	}
 }
 
 // tellsBoth wants the whole story of both connections, and a note for all that

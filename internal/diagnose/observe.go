@@ -161,11 +161,12 @@ func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
 			r.pause = now - max(before, e.gap)
 		}
 	}
+	fresh := end - my.next // with what was left out in the middle of the stream
 	if my.next, my.last = end, now; n == 0 {
 		return
 	}
 	if out {
-		r.saw.sends(r.segments(n), now, e.lim.Calm)
+		r.saw.sends(r.segments(fresh), now, e.lim.Calm)
 	}
 	if n > my.largest && n > my.probe {
 		my.probe, my.probeTo = n, end

@@ -34,6 +34,9 @@ type Config struct {
 	Packets bool
 	Lives   bool // a record for each connection at its end; with neither of the others
 	Patient bool // nobody watches event by event: the reader wakes up more seldom, which is cheaper
+	// SkipMiddle leaves out segments in the middle of streams, as the programs decide
+	// (bpf/middle.h): for verdicts, which need none of them. InTheMiddle counts them.
+	SkipMiddle bool
 
 	// Ether and Raw are the same expression compiled for Ethernet frames and
 	// for bare IP; nil selects every packet.

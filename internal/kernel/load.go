@@ -42,6 +42,7 @@ func (c *Config) settings(f *features, dev *device) []setting {
 		{traceVarWakeWindow, uint32(c.snaplen() + recordLen + 2*ringHeader)},
 		{traceVarCopyLen, uint32(c.copyLen())},
 		{traceVarFetchLen, uint32(c.fetchLen())},
+		{traceVarSkipMiddle, c.SkipMiddle},
 		{traceVarGather, c.Snaplen > DefaultSnaplen},
 		{traceVarKeepQuotes, c.Quotes},
 		{traceVarJudgeTagged, c.Tagged},
@@ -88,6 +89,9 @@ func specification(c *Config, f *features, dev *device) (*ebpf.CollectionSpec, e
 	}
 	if !c.Lives {
 		spec.Maps[traceMapLifeSlots].MaxEntries = 1 // 3 MiB for nothing
+	}
+	if !c.SkipMiddle {
+		spec.Maps[traceMapStreams].MaxEntries = 1
 	}
 	if c.RingSize > 0 {
 		spec.Maps[traceMapEvents].MaxEntries = uint32(c.RingSize)

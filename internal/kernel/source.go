@@ -166,6 +166,14 @@ func lacking(errs []error) string {
 // any: without a device of that name, frames of all kinds come.
 func (s *Source) Link() tcp.LinkType { return s.link }
 
+// InTheMiddle is how many segments Config.SkipMiddle has left out so far.
+func (s *Source) InTheMiddle() (n uint64) {
+	if s.coll.Variables[traceVarInTheMiddle].Get(&n) != nil {
+		return 0 // the map is gone: only after Close
+	}
+	return n
+}
+
 // Notes says what this kernel, or the chosen way, does not tell.
 func (s *Source) Notes() []string { return s.notes }
 

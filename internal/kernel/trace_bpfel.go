@@ -215,6 +215,24 @@ type traceNotes struct {
 	Move      [8]uint64
 }
 
+type traceStream struct {
+	_       structs.HostLayout
+	Key     uint64
+	Speaker uint32
+	Rows    uint32
+	Of      [2]struct {
+		_    structs.HostLayout
+		Seen uint64
+		Told uint64
+		Next uint32
+		Ack  uint32
+		Most uint32
+		Row  uint32
+		Rows uint32
+		Pad  uint32
+	}
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -231,6 +249,7 @@ const (
 	traceMapLives                 = "lives"
 	traceMapLivesByAddress        = "lives_by_address"
 	traceMapOwners                = "owners"
+	traceMapStreams               = "streams"
 	traceMapTold                  = "told"
 	traceProgConnect4Failed       = "connect4_failed"
 	traceProgConnect6Failed       = "connect6_failed"
@@ -278,6 +297,7 @@ const (
 	traceVarHaveRdonlyCast        = "have_rdonly_cast"
 	traceVarHaveSocketStorage     = "have_socket_storage"
 	traceVarHz                    = "hz"
+	traceVarInTheMiddle           = "in_the_middle"
 	traceVarJudgeTagged           = "judge_tagged"
 	traceVarKeepQuotes            = "keep_quotes"
 	traceVarKeptChildren          = "kept_children"
@@ -295,6 +315,7 @@ const (
 	traceVarRetransmitTellsResult = "retransmit_tells_result"
 	traceVarSelective             = "selective"
 	traceVarShowPackets           = "show_packets"
+	traceVarSkipMiddle            = "skip_middle"
 	traceVarSlotsTaken            = "slots_taken"
 	traceVarSnapLen               = "snap_len"
 	traceVarTapName               = "tap_name"
@@ -395,6 +416,7 @@ type traceMapSpecs struct {
 	Lives          *ebpf.MapSpec `ebpf:"lives"`
 	LivesByAddress *ebpf.MapSpec `ebpf:"lives_by_address"`
 	Owners         *ebpf.MapSpec `ebpf:"owners"`
+	Streams        *ebpf.MapSpec `ebpf:"streams"`
 	Told           *ebpf.MapSpec `ebpf:"told"`
 }
 
@@ -422,6 +444,7 @@ type traceVariableSpecs struct {
 	HaveRdonlyCast        *ebpf.VariableSpec `ebpf:"have_rdonly_cast"`
 	HaveSocketStorage     *ebpf.VariableSpec `ebpf:"have_socket_storage"`
 	Hz                    *ebpf.VariableSpec `ebpf:"hz"`
+	InTheMiddle           *ebpf.VariableSpec `ebpf:"in_the_middle"`
 	JudgeTagged           *ebpf.VariableSpec `ebpf:"judge_tagged"`
 	KeepQuotes            *ebpf.VariableSpec `ebpf:"keep_quotes"`
 	KeptChildren          *ebpf.VariableSpec `ebpf:"kept_children"`
@@ -439,6 +462,7 @@ type traceVariableSpecs struct {
 	RetransmitTellsResult *ebpf.VariableSpec `ebpf:"retransmit_tells_result"`
 	Selective             *ebpf.VariableSpec `ebpf:"selective"`
 	ShowPackets           *ebpf.VariableSpec `ebpf:"show_packets"`
+	SkipMiddle            *ebpf.VariableSpec `ebpf:"skip_middle"`
 	SlotsTaken            *ebpf.VariableSpec `ebpf:"slots_taken"`
 	SnapLen               *ebpf.VariableSpec `ebpf:"snap_len"`
 	TapName               *ebpf.VariableSpec `ebpf:"tap_name"`
@@ -485,6 +509,7 @@ type traceMaps struct {
 	Lives          *ebpf.Map `ebpf:"lives"`
 	LivesByAddress *ebpf.Map `ebpf:"lives_by_address"`
 	Owners         *ebpf.Map `ebpf:"owners"`
+	Streams        *ebpf.Map `ebpf:"streams"`
 	Told           *ebpf.Map `ebpf:"told"`
 }
 
@@ -502,6 +527,7 @@ func (m *traceMaps) Close() error {
 		m.Lives,
 		m.LivesByAddress,
 		m.Owners,
+		m.Streams,
 		m.Told,
 	)
 }
@@ -530,6 +556,7 @@ type traceVariables struct {
 	HaveRdonlyCast        *ebpf.Variable `ebpf:"have_rdonly_cast"`
 	HaveSocketStorage     *ebpf.Variable `ebpf:"have_socket_storage"`
 	Hz                    *ebpf.Variable `ebpf:"hz"`
+	InTheMiddle           *ebpf.Variable `ebpf:"in_the_middle"`
 	JudgeTagged           *ebpf.Variable `ebpf:"judge_tagged"`
 	KeepQuotes            *ebpf.Variable `ebpf:"keep_quotes"`
 	KeptChildren          *ebpf.Variable `ebpf:"kept_children"`
@@ -547,6 +574,7 @@ type traceVariables struct {
 	RetransmitTellsResult *ebpf.Variable `ebpf:"retransmit_tells_result"`
 	Selective             *ebpf.Variable `ebpf:"selective"`
 	ShowPackets           *ebpf.Variable `ebpf:"show_packets"`
+	SkipMiddle            *ebpf.Variable `ebpf:"skip_middle"`
 	SlotsTaken            *ebpf.Variable `ebpf:"slots_taken"`
 	SnapLen               *ebpf.Variable `ebpf:"snap_len"`
 	TapName               *ebpf.Variable `ebpf:"tap_name"`

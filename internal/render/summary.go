@@ -22,6 +22,7 @@ type Summary struct {
 	Connections uint64 // conversations shown
 	Inferred    uint64 // transitions that the kernel does not trace, shown
 	Unfollowed  uint64 // half-open connections and TIME_WAITs given up before their end
+	InTheMiddle uint64 // packets in the middle of streams, which the kernel side left out
 	PacketsOnly bool   // the kernel side was not asked for: no lines about it
 	losses      []tcp.Gap
 }
@@ -69,6 +70,9 @@ func (s *Summary) Lost() (n uint64) {
 // a table of causes.
 func (s *Summary) Append(dst []byte) []byte {
 	dst = appendPlural(dst, s.Packets, "packet", "captured\n")
+	if s.InTheMiddle > 0 {
+		dst = appendPlural(dst, s.InTheMiddle, "packet", "in the middle of streams passed over in the kernel\n")
+	}
 	if !s.PacketsOnly {
 		dst = appendPlural(dst, s.Events, "kernel event", "captured\n")
 		dst = appendPlural(dst, s.Connections, "connection", "seen\n")
