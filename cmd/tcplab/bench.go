@@ -8,6 +8,7 @@ import (
 	"time"
 
 	toolbench "tcpstory/internal/bench"
+	"tcpstory/internal/kernel"
 )
 
 // benchFlags are the flags of bench.
@@ -23,8 +24,8 @@ func bench(ctx context.Context, args []string, std stdio) error {
 	var b benchFlags
 	f := newFlags("bench", "", "Measure what tracing costs, tcpstory beside tcpstates, tcplife and tcpdump.", std)
 	f.StringVar(&b.opt.Tracer, "tracer", "bin/tcpstory", "the tcpstory `binary` to measure")
-	f.IntVar(&b.opt.Pairs, "pairs", 10, "runs with each tool, each between two without")
-	f.Float64Var(&b.seconds, "seconds", 2, "how long each run is")
+	f.IntVar(&b.opt.Pairs, "pairs", 20, "runs with each tool, each between two without")
+	f.Float64Var(&b.seconds, "seconds", 0.3, "how long each run is; steady and paced ones are four times as long")
 	f.IntVar(&b.opt.Rate, "rate", 2000, "connections per second of the paced runs; 0: none")
 	f.DurationVar(&b.opt.Patience, "patience", 10*time.Second, "how long to repeat a run that others disturb")
 	f.StringSliceVar(&b.only, "only", nil, "only these tools, of: "+toolbench.Names())
@@ -57,6 +58,7 @@ func (b *benchFlags) check() (err error) {
 }
 
 func (b *benchFlags) run(ctx context.Context, std stdio) error {
+	b.opt.Taxes = kernel.Taxes
 	b.opt.Tell = func(line string) { fmt.Fprintln(std.err, line) }
 	report, err := toolbench.Measure(ctx, b.opt)
 	if report.Empty() {

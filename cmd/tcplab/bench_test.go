@@ -1,8 +1,13 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"testing"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 )
 
 // TestBenchMistakes: wrong flags are told before anything is measured.
@@ -32,4 +37,24 @@ func TestBenchHelp(t *testing.T) {
 		t.Errorf("status %d", status)
 	}
 	fits(t, stdout, 80, 24)
+}
+
+// TestBenchCautions: what taxes every BPF program is told at start, so that one can
+// stop, and before the table. The sysctl does not show it.
+func TestBenchCautions(t *testing.T) {
+	stats, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stats.Close()
+	status, stdout, stderr := try(tcplab(t, strings.Fields("bench --only tcpdump-w --pairs 1 --seconds 0.02 --rate 0 --patience 0s")...))
+	const caution = "CAUTION: the kernel times each run of a BPF program: "
+	if sysctl, _ := os.ReadFile("/proc/sys/kernel/bpf_stats_enabled"); strings.TrimSpace(string(sysctl)) == "0" && !strings.Contains(stderr, fmt.Sprint("/", os.Getpid())) {
+		t.Errorf("whoever asked for it is not named: %q", stderr)
+	}
+	before, _, _ := strings.Cut(stderr, "full speed, 1 of 1")
+	head, _, ok := strings.Cut(stdout, "\nFull speed")
+	if status != 0 || !strings.Contains(before, caution) || strings.Count(stderr, caution) != 1 || !ok || !strings.Contains(head, caution) {
+		t.Errorf("status %d\n%s\n%s", status, stderr, stdout)
+	}
 }

@@ -163,22 +163,36 @@ func TestNoIncident(t *testing.T) {
 // TestFlightSignal: SIGUSR1 writes everything of the time before, and until the time
 // after is over; what was there before memory begins stands as existing.
 func TestFlightSignal(t *testing.T) {
+	const before, after, mostSignals = 500 * time.Millisecond, 300 * time.Millisecond, 20
 	r := routes(newLab(t, lab.Options{}), 7333)[0]
 	ln := r.listen(t)
 	defer ln.Close()
 	old := r.connect(t, ln)
-	p, dir := flies(t, r, "--ring", "4m", "--before", "500ms", "--after", "300ms", "port", "7333")
-	first := r.connect(t, ln)
-	time.Sleep(700 * time.Millisecond) // out of the window
-	old.sends(old.client, old.server, text(10))
-	second := r.connect(t, ln)
-	if err := p.cmd.Process.Signal(unix.SIGUSR1); err != nil {
-		t.Fatal(err)
+	p, dir := flies(t, r, "--ring", "4m", "--before", before.String(), "--after", after.String(), "--incidents", "100", "port", "7333")
+	first, since := r.connect(t, ln), time.Now()
+	var second link
+	var file string
+	var tried []link
+	for n, around := 1, false; !around; n++ {
+		if n > mostSignals {
+			t.Fatalf("in %d attempts nothing came about within %v\n%s", mostSignals, before, p.both())
+		}
+		time.Sleep(time.Until(since.Add(before + 50*time.Millisecond))) // first is out of the window then
+		began := time.Now()
+		old.sends(old.client, old.server, text(10))
+		second = r.connect(t, ln)
+		tried = append(tried, second)
+		ended := time.Now()
+		mustDo(t, p.cmd.Process.Signal(unix.SIGUSR1))
+		var at time.Time
+		file, at = p.signalled(n)
+		// The machine may have been too slow for it; a file's name has milliseconds.
+		begin := at.Add(-before)
+		around = since.Add(time.Millisecond).Before(begin) && began.After(begin.Add(time.Millisecond)) && ended.Before(at.Add(after))
 	}
-	p.awaitsIn(p.err, regexp.MustCompile(`^tcpstory: incident: signal: .*signal\.pcapng$`))
 	late := r.connect(t, ln)
 	p.interrupt()
-	lines := readBack(t, onlyFile(t, dir, "signal"), "--json")
+	lines := readBack(t, filepath.Join(dir, file), "--json")
 	for name, c := range map[string]struct {
 		of    link
 		lines bool
@@ -190,10 +204,36 @@ func TestFlightSignal(t *testing.T) {
 				strings.Contains(l, `"kind":"owner"`) && strings.Contains(l, `"owner_via":"held"`) // found by a look, 0.4 s after the beginning or later
 		})
 		if (len(mine) > 0) != c.lines || count(mine, `"older":true`) > 0 != c.older {
-			t.Errorf("%s: %d lines\n%s", name, len(mine), strings.Join(mine, "\n"))
+			t.Errorf("%s: %d lines in %s\n%s", name, len(mine), file, strings.Join(mine, "\n"))
 		}
-		c.of.abort()
 	}
+	for _, k := range append(tried, old, first, late) {
+		k.abort()
+	}
+}
+
+// signalled waits until the file of the n-th signal is complete, and returns its name
+// and the signal's time by it.
+func (p *proc) signalled(n int) (file string, at time.Time) {
+	p.t.Helper()
+	complete := regexp.MustCompile(`^tcpstory: incident: signal: .*(incident-(.*)-signal(?:-\d+)?\.pcapng)$`)
+	var m [][]string
+	err := p.err.until(func(lines []line) bool {
+		m = nil
+		for _, l := range lines {
+			if found := complete.FindStringSubmatch(l.text); found != nil {
+				m = append(m, found)
+			}
+		}
+		return len(m) == n
+	})
+	if err == nil {
+		at, err = time.ParseInLocation(shelfTime, m[n-1][2], time.Local)
+	}
+	if err != nil {
+		p.t.Fatalf("signal %d: %v\n%s", n, err, p.both())
+	}
+	return m[n-1][1], at
 }
 
 // TestFlightRate: more incidents than are asked for in a minute are counted, and told.

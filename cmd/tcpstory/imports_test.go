@@ -30,7 +30,7 @@ var importLaw = map[string][]string{
 	"internal/whytest":  {},
 	"internal/bench":    {"lab", "tcp"},
 	"cmd/tcpstory":      {"tcp", "filter", "kernel", "host", "sockets", "capture", "record", "timeline", "conn", "diagnose", "flight", "life", "render"},
-	"cmd/tcplab":        {"lab", "bench", "tcp"},
+	"cmd/tcplab":        {"lab", "bench", "kernel", "tcp"},
 }
 
 // onlyIn are modules that stay in one room.

@@ -56,12 +56,13 @@ type past struct {
 	acts   map[endKey]bool // ends of which it has who uses them
 	halves []flight.Entry  // children's first transition, where memory has their beginning, and not their request socket's
 	again  map[endKey]bool // half-open ones that it shows to be so, though not since when
+	about  map[uint64]bool // conversations of which it has anything
 	conns  map[endKey]*conn.Conn
 }
 
 // look goes through what memory has about the incident.
 func (in *incident) look() (*past, error) {
-	p := &past{met: map[endKey]bool{}, acts: map[endKey]bool{}, again: map[endKey]bool{}, conns: map[endKey]*conn.Conn{}}
+	p := &past{met: map[endKey]bool{}, acts: map[endKey]bool{}, again: map[endKey]bool{}, about: map[uint64]bool{}, conns: map[endKey]*conn.Conn{}}
 	err := in.f.ring.All(func(e *flight.Entry) error {
 		if !in.isAbout(e) || e.Common() {
 			return nil
@@ -70,6 +71,7 @@ func (in *incident) look() (*past, error) {
 			p.begins = e.Time
 		}
 		in.numbers[e.Conn] = in.numbers[e.Conn] || !in.window && e.Conn != 0
+		p.about[e.Conn] = true
 		p.meets(e, keyOf(e.Cookie, e.Conn))
 		return nil
 	})
@@ -118,6 +120,7 @@ func (p *past) shows(since int64, key endKey) bool {
 type bygone struct {
 	conn  *conn.Conn // nil: forgotten
 	half  bool       // it is conn's request socket
+	over  bool       // it had ended before
 	then  conn.Then
 	event tcp.Event
 	known tcp.Known
@@ -134,8 +137,11 @@ func (in *incident) tellStanding() error {
 	var all []bygone
 	for _, c := range in.conns {
 		key := keyOf(c.Cookie, c.Number)
-		if p.conns[key] = c; key != (endKey{}) && !p.met[key] && p.stood(c, key) {
-			all = append(all, bygone{conn: c, then: c.Stands()})
+		if p.conns[key] = c; key == (endKey{}) || p.met[key] {
+			continue
+		}
+		if over := in.over(p, c); over || p.stood(c, key) {
+			all = append(all, bygone{conn: c, over: over, then: c.Stands()})
 		}
 	}
 	for i := range p.first {
@@ -166,6 +172,12 @@ func (p *past) stood(c *conn.Conn, key endKey) bool {
 		return !p.shows(c.Since, key)
 	}
 	return c.IsSmall() || c.Socket && c.Closed == 0
+}
+
+// over reports that c had ended when memory begins, and that something of its
+// conversation is told: late packets, or what the other end does.
+func (in *incident) over(p *past, c *conn.Conn) bool {
+	return c.State == tcp.Close && !c.IsSmall() && (!in.window || p.about[c.Number])
 }
 
 // left is how an end stood that its first transition in memory tells of.
@@ -214,7 +226,11 @@ func (in *incident) describe(p *past, all []bygone) {
 	for i := range all {
 		s := &all[i]
 		if c := s.conn; c != nil {
-			c.Stood(s.then, ids, &s.event, &s.known)
+			if s.over {
+				in.f.table.Over(c, ids, &s.event, &s.known)
+			} else {
+				c.Stood(s.then, ids, &s.event, &s.known)
+			}
 			if c.Met >= p.begins {
 				s.known.Opener = tcp.Task{}
 			}
@@ -233,7 +249,7 @@ func (in *incident) describe(p *past, all []bygone) {
 				s.event.Time = min(s.conn.Opened, p.begins)
 			}
 		}
-		if !in.window {
+		if !in.window && !s.over {
 			s.known.Marks |= tcp.MarkTold
 		}
 		s.event.Known = &s.known

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,15 +25,12 @@ import (
 // viewed keeps what a view can see of steps, but for numbers and for who has a socket, of
 // which an incident knows less, and never other than it was.
 type viewed struct {
-	lines      []string
-	times      []int64  // of their events
-	ended      []int64  // when the end that each is about had ended; 0: it has not
-	peers      []uint64 // cookies of other ends,
-	peersEnded []bool   // and whether they have ended
-	lives      life.Chronicle
-	ends       []string // of lives
-	stood      []string // of sockets that existed
-	owners     map[string]tcp.Task
+	lines  []string
+	peers  []uint64 // cookies of other ends
+	lives  life.Chronicle
+	ends   []string // of lives
+	stood  []string // of sockets that existed
+	owners map[string]tcp.Task
 }
 
 func (w *viewed) Write(s *conn.Step) error {
@@ -51,38 +47,21 @@ func (w *viewed) Write(s *conn.Step) error {
 	flat := *s
 	flat.Event, flat.Conn = nil, nil
 	text := fmt.Sprintf("%v %d %v>%v %v", s.Event.Kind, s.Event.Time, s.Event.Old, s.Event.New, flat)
-	var ended int64
 	var peer uint64
-	var peerEnded bool
 	if c := s.Conn; c != nil {
-		if c.State == tcp.Close {
-			ended = max(c.Closed, c.Since)
-		}
 		text += fmt.Sprint(" | ", c.Cookie, c.Netns, c.Flow, c.Role, c.OlderThanTrace(), c.Cgroup, c.Namespace, c.Home, c.Alias)
 		if c.Closed == 0 {
 			text += fmt.Sprint(" ", c.State, c.Since)
 		}
 		if p := c.Peer; p != nil && p.Cookie != 0 {
-			peer, peerEnded = p.Cookie, p.Closed != 0
+			peer = p.Cookie
 		}
 		if c.Task.Known() {
 			w.owners[text] = c.Task
 		}
 	}
-	w.peers, w.peersEnded = append(w.peers, peer), append(w.peersEnded, peerEnded)
-	w.lines, w.times, w.ended = append(w.lines, text), append(w.times, s.Event.Time), append(w.ended, ended)
+	w.peers, w.lines = append(w.peers, peer), append(w.lines, text)
 	return nil
-}
-
-// but are the lines, with those of some times left empty.
-func (w *viewed) but(some map[int64]bool) []string {
-	lines := slices.Clone(w.lines)
-	for i, at := range w.times {
-		if some[at] {
-			lines[i] = ""
-		}
-	}
-	return lines
 }
 
 func (*viewed) Flush() error { return nil }
@@ -146,15 +125,11 @@ func beginsLate(t *testing.T, events []*tcp.Event, cut int) {
 	mustDo(t, s.table.Infer(end+int64(10*time.Minute), s.out.write))
 	mustDo(t, f.close())
 	back := incidentOf(t, f)
-	over := map[int64]bool{} // events about what had ended before memory begins
-	for i := from; i < len(live.lines); i++ {
-		over[live.times[i]] = live.ended[i] != 0 && live.ended[i] < events[cut].Time
-	}
-	if d := cmp.Diff(live.but(over)[from:], back.but(over)); d != "" {
+	if d := cmp.Diff(live.lines[from:], back.lines); d != "" {
 		t.Errorf("from event %d of %d on, live (-) and the incident (+):\n%s", cut, len(events), d)
 	}
 	for i := from; i < len(live.lines) && !t.Failed(); i++ {
-		if got, want := back.peers[i-from], live.peers[i]; got != want && !(got == 0 && live.peersEnded[i]) {
+		if got, want := back.peers[i-from], live.peers[i]; got != want {
 			t.Errorf("from event %d of %d on, %d is the peer, and not %d: %s", cut, len(events), got, want, live.lines[i])
 		}
 	}
@@ -166,8 +141,8 @@ func beginsLate(t *testing.T, events []*tcp.Event, cut int) {
 }
 
 // TestIncidentBeginsLate: wherever memory begins, an incident's file tells what follows
-// as it was told live: states and since when, roles, ends that belong together, address
-// translation, what is inferred. Nothing that was seen to begin is older than the trace.
+// as it was told live: states and since when, roles, ends that belong together, also where
+// one had ended before, address translation, what is inferred. Nothing that was seen to begin is older than the trace.
 func TestIncidentBeginsLate(t *testing.T) {
 	for name, tell := range map[string]func(c, v *conntest.Socket) *conntest.Story{
 		"whole": conntest.Whole, "orphan": conntest.Orphan, "given up": conntest.GivenUp, "lasting": conntest.Lasting,

@@ -27,6 +27,7 @@ const trickleRate = 1000
 // starts measures the tools' starts.
 func (b *bench) starts(ctx context.Context) error {
 	for i := range min(b.Pairs, maxStarts) {
+		b.look()
 		b.Tell(fmt.Sprintf("first events, %d of %d", i+1, min(b.Pairs, maxStarts)))
 		for _, t := range b.Tools {
 			if t.binary {

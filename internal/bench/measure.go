@@ -11,20 +11,25 @@ import (
 
 // Options say what Measure does.
 type Options struct {
-	Tracer   string  // the tcpstory to measure
-	Tools    []*Tool // by Select
-	Pairs    int     // of a run with the tool and its neighbours without
-	Duration time.Duration
+	Tracer   string            // the tcpstory to measure
+	Tools    []*Tool           // by Select
+	Pairs    int               // of a run with the tool and its neighbours without
+	Duration time.Duration     // of a run; paced ones are pacedTimes as long
 	Rate     int               // connections per second of the paced runs; 0: none
 	Patience time.Duration     // of repeating a run that other processes disturb
 	Tell     func(line string) // progress; may be nil
+	Taxes    func() []string   // what makes tracing dearer on this host now; nil: nobody looks
 }
 
 // Most repetitions of what varies less than the load's time.
 const (
-	maxPaced  = 5
+	maxLong   = 5
 	maxStarts = 5
 )
+
+// longTimes is how much longer those runs are that tell of a tool's own CPU time: in
+// short ones what it does once has too large a part.
+const longTimes = 4
 
 // bytesEachWay is what each connection carries.
 const bytesEachWay = 200
@@ -38,6 +43,7 @@ type Run struct {
 	CPUPerConn  float64 `json:"cpu_us_load"`    // of the load's process, µs per connection
 	ToolCPU     float64 `json:"cpu_us_tool"`    // of the tool, µs per connection
 	USAlone     float64 `json:"us_alone"`       // USPerConn of the neighbour runs without a tool, their mean
+	CPUAlone    float64 `json:"cpu_us_alone"`   // CPUPerConn of these
 	Events      uint64  `json:"events"`         // told by the tool: lines, or packets in its file
 	Lost        uint64  `json:"lost"`           // by the tool's own account
 	LostOf      uint64  `json:"lost_of"`        // what Lost is a part of
@@ -65,7 +71,8 @@ func Measure(ctx context.Context, opt Options) (*Report, error) {
 		}
 	}
 	b := &bench{Options: opt, report: newReport(opt)}
-	for _, step := range []func(context.Context) error{b.fullSpeed, b.paced, b.starts} {
+	b.look()
+	for _, step := range []func(context.Context) error{b.fullSpeed, b.steady, b.paced, b.starts} {
 		if err := step(ctx); err != nil {
 			return b.report, err
 		}
@@ -83,6 +90,7 @@ func (b *bench) fullSpeed(ctx context.Context) error {
 	before, err := b.run(ctx, nil, load)
 	b.report.Runs = append(b.report.Runs, before)
 	for pair := 0; pair < b.Pairs && err == nil; pair++ {
+		b.look()
 		b.Tell(fmt.Sprintf("full speed, %d of %d", pair+1, b.Pairs))
 		for i := range b.Tools {
 			// Each round begins with another tool.
@@ -106,8 +114,14 @@ func (b *bench) pair(ctx context.Context, t *Tool, load lab.LoadOptions, pair in
 	}
 	with.Pair, after.Pair = pair, pair
 	with.USAlone = (before.USPerConn + after.USPerConn) / 2
+	with.CPUAlone = (before.CPUPerConn + after.CPUPerConn) / 2
 	b.report.Runs = append(b.report.Runs, with, after)
 	return after, nil
+}
+
+// steady runs each tool at full speed for longer, for its own CPU time.
+func (b *bench) steady(ctx context.Context) error {
+	return b.long(ctx, "full speed, longer", 0, &b.report.Steady)
 }
 
 // paced runs each tool under a load that all of them can follow.
@@ -115,16 +129,21 @@ func (b *bench) paced(ctx context.Context) error {
 	if b.Rate == 0 {
 		return nil
 	}
-	load := lab.LoadOptions{Duration: b.Duration, Bytes: bytesEachWay, Rate: b.Rate}
-	for i := range min(b.Pairs, maxPaced) {
-		b.Tell(fmt.Sprintf("%d a second, %d of %d", b.Rate, i+1, min(b.Pairs, maxPaced)))
+	return b.long(ctx, fmt.Sprintf("%d a second", b.Rate), b.Rate, &b.report.Paced)
+}
+
+func (b *bench) long(ctx context.Context, what string, rate int, runs *[]Run) error {
+	load := lab.LoadOptions{Duration: longTimes * b.Duration, Bytes: bytesEachWay, Rate: rate}
+	for i := range min(b.Pairs, maxLong) {
+		b.look()
+		b.Tell(fmt.Sprintf("%s, %d of %d", what, i+1, min(b.Pairs, maxLong)))
 		for _, t := range b.Tools {
 			r, err := b.run(ctx, t, load)
 			if err != nil {
 				return err
 			}
 			r.Pair = i
-			b.report.Paced = append(b.report.Paced, r)
+			*runs = append(*runs, r)
 		}
 	}
 	return nil

@@ -23,7 +23,7 @@ func TestMeasure(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := Measure(t.Context(), Options{
-		Tracer: tracer, Tools: tools, Pairs: 1, Duration: 200 * time.Millisecond, Rate: 500,
+		Tracer: tracer, Tools: tools, Pairs: 1, Duration: 100 * time.Millisecond, Rate: 500,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -47,6 +47,26 @@ func TestMeasure(t *testing.T) {
 	}
 	if n, want := len(r.Verdicts()), len(limits)+len(storyTools)+prompt+2; n != want { // and two on lives alone
 		t.Errorf("%d verdicts, not %d", n, want)
+	}
+}
+
+// TestNothing: a process that does nothing can be measured like any tool, and is none of
+// those that are measured unasked.
+func TestNothing(t *testing.T) {
+	tools, err := Select(Nothing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Measure(t.Context(), Options{Tools: tools, Pairs: 2, Duration: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := r.Results()[0]
+	if len(r.Verdicts()) != 0 || len(r.Starts) != 0 || row.Load.Value <= 0 || row.Busy == (Estimate{}) || row.Full.Told+row.Full.Lost != 0 {
+		t.Errorf("%+v, %v", row, r.Verdicts())
+	}
+	if all, _ := Select(); slices.ContainsFunc(all, func(t *Tool) bool { return t.Name == Nothing }) {
+		t.Error("it is measured unasked")
 	}
 }
 
@@ -78,7 +98,7 @@ func TestInterrupted(t *testing.T) {
 	r, err := Measure(ctx, Options{
 		Tools: tools, Pairs: 1, Duration: 20 * time.Millisecond, Rate: 500,
 		Tell: func(line string) {
-			if strings.HasPrefix(line, "500 a second") {
+			if strings.HasPrefix(line, "full speed, longer") {
 				cancel()
 			}
 		},
@@ -86,7 +106,7 @@ func TestInterrupted(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("the error is %v", err)
 	}
-	if r.Empty() || len(r.Runs) != 3 || len(r.Paced) != 0 {
-		t.Errorf("%d runs and %d paced are left, not 3 and 0", len(r.Runs), len(r.Paced))
+	if r.Empty() || len(r.Runs) != 3 || len(r.Steady) != 0 {
+		t.Errorf("%d runs and %d steady are left, not 3 and 0", len(r.Runs), len(r.Steady))
 	}
 }

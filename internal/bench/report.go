@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -15,8 +16,11 @@ type Report struct {
 	Seconds float64   `json:"seconds"` // of each run
 	Rate    int       `json:"rate"`    // of the paced runs, connections per second
 	Runs    []Run     `json:"runs"`    // at full speed, as they came
-	Paced   []Run     `json:"paced"`
+	Steady  []Run     `json:"steady"`  // at full speed, longer: for the tools' own CPU time
+	Paced   []Run     `json:"paced"`   // likewise
 	Starts  []Start   `json:"starts"`
+	Looks   int       `json:"looks"` // at what else ran on the host, one before each round
+	Taxes   []Tax     `json:"taxes"`
 
 	tools []*Tool
 }
@@ -54,6 +58,7 @@ type Result struct {
 	Paced   Regime   `json:"paced"`
 	Load    Estimate `json:"load_ratio"`     // time per connection over that of the neighbour runs
 	Added   Estimate `json:"added_us"`       // time added to a connection, µs
+	Busy    Estimate `json:"added_cpu_us"`   // CPU time of the load added to a connection, µs: no waiting for a CPU in it
 	First   Estimate `json:"first_event_ms"` // from exec; all zero: not measured
 	PeakMiB float64  `json:"peak_rss_mib"`
 }
@@ -72,14 +77,15 @@ type Regime struct {
 func (r *Report) Results() []Result {
 	var rows []Result
 	for _, t := range r.tools {
-		full, paced := runsOf(r.Runs, t.Name), runsOf(r.Paced, t.Name)
+		full, steady, paced := runsOf(r.Runs, t.Name), runsOf(r.Steady, t.Name), runsOf(r.Paced, t.Name)
 		row := Result{
-			Tool: t.Name, Command: t.Title(), Full: regimeOf(full), Paced: regimeOf(paced),
+			Tool: t.Name, Command: t.Title(), Full: regimeOf(steady, full), Paced: regimeOf(paced, nil),
 			Load:  medianOf(each(full, Run.ratio)),
 			Added: medianOf(each(full, Run.added)),
+			Busy:  medianOf(each(full, Run.busier)),
 			First: medianOf(r.startsOf(t)),
 		}
-		for _, run := range append(full, paced...) {
+		for _, run := range slices.Concat(full, steady, paced) {
 			row.PeakMiB = max(row.PeakMiB, float64(run.PeakKiB)/1024)
 		}
 		rows = append(rows, row)
@@ -127,6 +133,9 @@ func (r Run) ratio() float64 { return r.USPerConn / r.USAlone }
 
 func (r Run) added() float64 { return r.USPerConn - r.USAlone }
 
+// busier is added of the load's CPU time.
+func (r Run) busier() float64 { return r.CPUPerConn - r.CPUAlone }
+
 func (r Run) ownCPU() float64 { return r.ToolCPU }
 
 // cpuTold is the tool's CPU for a connection of which nothing was lost. A tool
@@ -135,7 +144,7 @@ func (r Run) cpuTold() float64 { return share(r.ToolCPU, 1-share(float64(r.Lost)
 
 // disturbed counts the runs that other processes disturbed.
 func (r *Report) disturbed() (disturbed, all int) {
-	for _, runs := range [][]Run{r.Runs, r.Paced} {
+	for _, runs := range [][]Run{r.Runs, r.Steady, r.Paced} {
 		for _, run := range runs {
 			all++
 			if run.disturbed() {
@@ -154,17 +163,20 @@ func each(runs []Run, figure func(Run) float64) []float64 {
 	return xs
 }
 
-func regimeOf(runs []Run) Regime {
-	g := Regime{CPU: medianOf(each(runs, Run.ownCPU))}
-	var conns, of uint64
+// regimeOf has the CPU time by the long runs, and what was told and lost by all.
+func regimeOf(long, others []Run) Regime {
+	g := Regime{CPU: medianOf(each(long, Run.ownCPU))}
+	var conns, of, told uint64
 	var cpu float64
-	for _, run := range runs {
+	for _, run := range long {
+		cpu, told = cpu+run.ToolCPU*float64(run.Conns), told+run.Events
+	}
+	for _, run := range slices.Concat(long, others) {
 		g.Told, g.Lost = g.Told+run.Events, g.Lost+run.Lost
 		conns, of = conns+run.Conns, of+run.LostOf
-		cpu += run.ToolCPU * float64(run.Conns)
 	}
 	g.Events = share(float64(g.Told), float64(conns))
-	g.CPUPerEvent = share(cpu, float64(g.Told))
+	g.CPUPerEvent = share(cpu, float64(told))
 	g.LostShare = share(float64(g.Lost), float64(of))
 	return g
 }

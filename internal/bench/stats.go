@@ -55,6 +55,16 @@ func quotientOf(a, b []float64) Estimate {
 	return bootstrap(n, func(pairs []int) float64 { return median(pick(a, pairs)) / median(pick(b, pairs)) })
 }
 
+// excessOf estimates by how much the median of a is more than limit times that of b;
+// the two were measured in the same pairs. Unlike a quotient it bears a b near 0.
+func excessOf(a, b []float64, limit float64) Estimate {
+	n := min(len(a), len(b))
+	if n == 0 {
+		return Estimate{}
+	}
+	return bootstrap(n, func(pairs []int) float64 { return median(pick(a, pairs)) - limit*median(pick(b, pairs)) })
+}
+
 func pick(xs []float64, which []int) []float64 {
 	out := make([]float64, len(which))
 	for i, k := range which {

@@ -15,9 +15,7 @@ import (
 func (r *Report) WriteText(w io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s\n%s\n", r.Date.Format("2006-01-02 15:04 -0700"), r.Machine)
-	if n, all := r.disturbed(); n > 0 {
-		fmt.Fprintf(&b, "CAUTION: %d of %d runs lost more than %g %% of the CPU time to other processes.\n", n, all, disturbance*100)
-	}
+	b.WriteString(r.cautions())
 	if err := r.writeFull(&b); err != nil {
 		return err
 	}
@@ -38,12 +36,12 @@ func (r *Report) writeFull(b *bytes.Buffer) error {
 	alone := medianOf(r.alone())
 	fmt.Fprintf(b, "\nFull speed: connections one after another on lo, 200 bytes each way, four-way close,\n"+
 		"%g s a run. Pairs: %d; each run with a tool against its neighbours without,\n"+
-		"where a connection takes %s µs. Median (95 %% interval), per connection.\n\n",
-		r.Seconds, r.Pairs, alone.with("%.1f"))
-	rows := [][]string{{"", "load", "added µs", "own CPU µs", "events", "µs/event", "lost"}}
+		"where a connection takes %s µs. Own CPU: of %g s runs. Median (95 %% interval), per connection.\n\n",
+		r.Seconds, r.Pairs, alone.with("%.1f"), longTimes*r.Seconds)
+	rows := [][]string{{"", "load", "added µs", "added CPU µs", "own CPU µs", "events", "µs/event", "lost"}}
 	for _, t := range r.Results() {
 		rows = append(rows, []string{
-			t.Command, "×" + t.Load.with("%.2f"), t.Added.with("%.1f"), t.Full.CPU.with("%.2f"),
+			t.Command, "×" + t.Load.with("%.2f"), t.Added.with("%.1f"), t.Busy.with("%.1f"), t.Full.CPU.with("%.2f"),
 			fmt.Sprintf("%.1f", t.Full.Events), fmt.Sprintf("%.2f", t.Full.CPUPerEvent), t.Full.lossText(),
 		})
 	}

@@ -15,6 +15,7 @@ type Tool struct {
 	Command []string // program and arguments
 
 	origin  string                     // Debian package, for the remedy; "" is tcpstory
+	script  string                     // for a shell, instead of Command
 	tracefs bool                       // attaches by way of tracefs
 	binary  bool                       // writes a capture, not lines
 	header  uint64                     // lines before the first event
@@ -39,6 +40,7 @@ const (
 	TCPLife      = "tcplife"
 	DumpLines    = "tcpdump-l"
 	DumpFile     = "tcpdump-w"
+	Nothing      = "none" // measures the benchmark itself; only by its name
 )
 
 // Time without output after which a tool has told all: the libbpf tools answer
@@ -117,14 +119,23 @@ func dumpTool(name string, args ...string) *Tool {
 	}
 }
 
-// Select returns the tools of those names, all without any.
+// nothing is a process that does nothing: what it seems to add is the benchmark's error.
+func nothing() *Tool {
+	return &Tool{
+		Name: Nothing, Command: []string{Nothing}, binary: true, quiet: quietSoon, ready: saysListening,
+		script:  `trap 'kill $!; exit 0' INT; echo listening on nothing >&2; while :; do sleep 5 & wait; done`,
+		account: func(*tally, string) error { return nil },
+	}
+}
+
+// Select returns the tools of those names; without any, all but Nothing.
 func Select(names ...string) ([]*Tool, error) {
 	if len(names) == 0 {
 		return allTools(), nil
 	}
 	var chosen []*Tool
 	for _, name := range names {
-		all := allTools()
+		all := append(allTools(), nothing())
 		i := slices.IndexFunc(all, func(t *Tool) bool { return t.Name == name })
 		if i < 0 {
 			return nil, fmt.Errorf("there is no tool %q: choose of %s", name, Names())
@@ -137,7 +148,7 @@ func Select(names ...string) ([]*Tool, error) {
 // Names are the names that Select knows.
 func Names() string {
 	var names []string
-	for _, t := range allTools() {
+	for _, t := range append(allTools(), nothing()) {
 		names = append(names, t.Name)
 	}
 	return strings.Join(names, ", ")
@@ -145,6 +156,9 @@ func Names() string {
 
 // locate makes sure that the program is there before minutes are spent.
 func (t *Tool) locate(tracer string) error {
+	if t.script != "" {
+		return nil
+	}
 	if t.origin == "" {
 		if _, err := os.Stat(tracer); err != nil {
 			return fmt.Errorf("find the tracer: %w: make build makes bin/tcpstory", err)
@@ -160,6 +174,9 @@ func (t *Tool) locate(tracer string) error {
 // commandLine is what is executed for the tool.
 func (t *Tool) commandLine(tracer string) []string {
 	words := t.Command
+	if t.script != "" {
+		return []string{"sh", "-c", t.script}
+	}
 	if t.origin == "" {
 		words = append([]string{tracer}, t.Command[1:]...)
 	}

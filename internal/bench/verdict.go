@@ -61,13 +61,17 @@ func (row Result) frugal() []Verdict {
 	if row.Tool != StoryLife || row.Full.Told == 0 {
 		return nil
 	}
-	return []Verdict{{
-		Pass: row.Full.CPU.Value <= lifeCPULimit,
-		Text: fmt.Sprintf("%s took %s µs of its own for both ends of a connection, at most %g", row.Command, row.Full.CPU.with("%.2f"), lifeCPULimit),
-	}, {
+	all := []Verdict{{
 		Pass: row.PeakMiB > 0 && row.PeakMiB < lifeMemoryLimit,
 		Text: fmt.Sprintf("%s had %.0f MiB resident at its peak, less than %d", row.Command, row.PeakMiB, lifeMemoryLimit),
 	}}
+	if cpu := row.Full.CPU; cpu != (Estimate{}) {
+		all = append([]Verdict{{
+			Pass: cpu.Value <= lifeCPULimit,
+			Text: fmt.Sprintf("%s took %s µs of its own for both ends of a connection, at most %g", row.Command, cpu.with("%.2f"), lifeCPULimit),
+		}}, all...)
+	}
+	return all
 }
 
 // firstEventLimit is the time from exec to the first event, ms.
@@ -96,8 +100,11 @@ func (r *Report) Verdicts() []Verdict {
 func (r *Report) compare(i int) []Verdict {
 	l := limits[i]
 	runs, pace := r.Runs, "at full speed"
-	if l.paced {
+	switch {
+	case l.paced:
 		runs, pace = r.Paced, fmt.Sprintf("at %d a second", r.Rate)
+	case l.what == cpuSpent:
+		runs = r.Steady
 	}
 	ours := each(runsOf(runs, l.tool), figures[l.what])
 	theirs := each(runsOf(runs, l.with), figures[l.what])
@@ -105,12 +112,22 @@ func (r *Report) compare(i int) []Verdict {
 		return nil
 	}
 	our, their := medianOf(ours).Value, medianOf(theirs).Value
-	q := quotientOf(ours, theirs)
-	return []Verdict{{
-		Pass: their > 0 && our <= l.atMost*their,
-		Text: fmt.Sprintf("%s, %s: %s %.2f µs, %s %.2f µs: ×%s, at most ×%.3g",
-			l.what, pace, r.title(l.tool), our, r.title(l.with), their, q.with("%.3f"), l.atMost),
-	}}
+	text := fmt.Sprintf("%s, %s: %s %.2f µs, %s %.2f µs: ×%s, at most ×%.3g",
+		l.what, pace, r.title(l.tool), our, r.title(l.with), their, quotientOf(ours, theirs).with("%.3f"), l.atMost)
+	if e := excessOf(ours, theirs, l.atMost); e.Low < 0 && e.High > 0 {
+		text += "; within the error of both"
+	}
+	if l.what == loadAdded {
+		text += "; " + busyText(each(runsOf(runs, l.tool), Run.busier), each(runsOf(runs, l.with), Run.busier))
+	}
+	return []Verdict{{Pass: their > 0 && our <= l.atMost*their, Text: text}}
+}
+
+// busyText compares the load's CPU time, for what it is worth beside the time: it is
+// far less uncertain where others keep the CPUs busy, and has no waiting in it.
+func busyText(ours, theirs []float64) string {
+	return fmt.Sprintf("CPU time added to it %.2f and %.2f µs: ×%s",
+		medianOf(ours).Value, medianOf(theirs).Value, quotientOf(ours, theirs).with("%.3f"))
 }
 
 // complete judges what a tool of ours lost, at full speed and paced.

@@ -48,6 +48,16 @@ func (c *Conn) Stood(then Then, ids map[*Conn]uint32, ev *tcp.Event, k *tcp.Know
 	k.Due, k.Why = then.Due, uint8(then.Why)
 }
 
+// Over writes down, for another table, c that has ended before what that is to be told of
+// happened: as Carry does it, but for its number. It is not said that it existed: nobody
+// knows whether a socket in CLOSE still does. Otherwise it is as Stood.
+func (t *Table) Over(c *Conn, ids map[*Conn]uint32, ev *tcp.Event, k *tcp.Known) {
+	c.carry(k, ev, ids)
+	if k.Number = 0; c.Cookie != 0 && t.cookies.find(c.Cookie) == c {
+		k.Marks |= tcp.MarkCookie
+	}
+}
+
 const bothAcked = tcp.MarkOutAcked | tcp.MarkInAcked
 
 // ackedIn are the FINs that were acknowledged before a state began. That one was sent

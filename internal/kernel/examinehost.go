@@ -76,18 +76,9 @@ func readLockdown() string {
 	return level
 }
 
-// readUnmounted reads a file of a file system that may not be mounted, through a
-// mount that no path leads to (5.2; it needs CAP_SYS_ADMIN).
+// readUnmounted reads a file of a file system that may not be mounted.
 func readUnmounted(kind, file string) ([]byte, error) {
-	context, err := unix.Fsopen(kind, unix.FSOPEN_CLOEXEC)
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(context)
-	if err := unix.FsconfigCreate(context); err != nil {
-		return nil, err
-	}
-	root, err := unix.Fsmount(context, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY)
+	root, err := mountNowhere(kind)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +92,20 @@ func readUnmounted(kind, file string) ([]byte, error) {
 	text := make([]byte, 256)
 	n, err := f.Read(text)
 	return text[:n], err
+}
+
+// mountNowhere mounts a file system, to be read, where no path leads to it (5.2; it
+// needs CAP_SYS_ADMIN), and returns its root's descriptor. Closing that ends it.
+func mountNowhere(kind string) (root int, err error) {
+	context, err := unix.Fsopen(kind, unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(context)
+	if err := unix.FsconfigCreate(context); err != nil {
+		return -1, err
+	}
+	return unix.Fsmount(context, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_RDONLY)
 }
 
 // ringFinding makes a ring buffer of the default size, or finds the largest that

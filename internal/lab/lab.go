@@ -50,7 +50,8 @@ type Lab struct {
 // labs counts this process's labs: it keeps their names apart.
 var labs atomic.Uint64
 
-// New makes the hosts. The caller must be root. On failure nothing is left.
+// New makes the hosts, which know their neighbours by then. The caller must be root. On
+// failure nothing is left.
 func New(ctx context.Context, opt Options) (*Lab, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("make a laboratory: network namespaces need root: run it with sudo")
@@ -85,7 +86,28 @@ func (l *Lab) build(ctx context.Context) error {
 			return err
 		}
 	}
-	return plan.finish(l)
+	if err := plan.finish(l); err != nil {
+		return err
+	}
+	return l.meet(ctx)
+}
+
+// meet waits until the client knows the way to the server's link: else a first SYN could
+// wait for a neighbour, and later time-outs would be three seconds long.
+func (l *Lab) meet(ctx context.Context) error {
+	for _, h := range l.hosts {
+		if err := h.settled(ctx); err != nil {
+			return err
+		}
+	}
+	client, server := l.Host(Client), l.Host(Server)
+	for _, f := range Families {
+		err := awaitKernel(ctx, "the "+Server+" to be in reach", func() (bool, error) { return client.reaches(server.Addr(f)) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l *Lab) addHost(name, nsName string) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -186,6 +187,19 @@ func (h *Host) inService(ctx context.Context, device string) error {
 				return false, fmt.Errorf("find %s on the %s: %w", device, h.name, err)
 			}
 			return link.Attrs().OperState == netlink.OperUp, nil
+		})
+	})
+}
+
+// settled waits until no IPv6 address of the host is tentative any more. Without
+// duplicate address detection that takes a moment, too, for the link-local one: a
+// neighbour that is asked for before is asked again after a second.
+func (h *Host) settled(ctx context.Context) error {
+	return h.route(func(r router) error {
+		return awaitKernel(ctx, "the addresses of the "+h.name, func() (bool, error) {
+			addrs, err := r.AddrList(nil, netlink.FAMILY_V6)
+			tentative := slices.ContainsFunc(addrs, func(a netlink.Addr) bool { return a.Flags&unix.IFA_F_TENTATIVE != 0 })
+			return !tentative, wrap(err, "list the addresses of the "+h.name)
 		})
 	})
 }
