@@ -76,15 +76,9 @@ func (c *counting) meet(ev *tcp.Event) {
 	}
 }
 
-// asks reports a SYN. Most segments are longer.
+// asks reports a SYN.
 func asks(ev *tcp.Event) bool {
-	const longestSyn = 128
-	p := &ev.Packet
-	if ev.Kind != tcp.KindPacket || p.Length > longestSyn {
-		return false
-	}
-	p.Decode()
-	return p.IsTCP && p.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN
+	return ev.Kind == tcp.KindPacket && ev.Packet.IsTCP && ev.Packet.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN
 }
 
 // look reads the counters of all namespaces, as those of a time. What cannot be read is

@@ -101,13 +101,10 @@ func (f *fileSource) Read(ev *tcp.Event) error {
 			return err
 		}
 		ev.Packet.Asked = f.program.Match(ev.Packet.Frame, ev.Packet.Length)
-		if ev.Packet.Asked {
-			return nil
-		}
-		if !f.quotes {
+		if !ev.Packet.Asked && !f.quotes {
 			continue
 		}
-		if ev.Packet.Decode(); ev.Packet.IsQuote {
+		if ev.Decode(); ev.Packet.Asked || ev.Packet.IsQuote {
 			return nil
 		}
 	}

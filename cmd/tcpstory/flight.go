@@ -68,6 +68,7 @@ func newFlight(e *env, o *options, link tcp.LinkType) (*flightRecorder, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("get %d bytes for --ring: %w", o.pastBytes, err), s.close())
 	}
+	_ = unix.Madvise(mem, unix.MADV_HUGEPAGE) // all of it is written again and again; where there are none, small ones do
 	f := &flightRecorder{
 		e: e, o: o, shelf: s, mem: mem, ring: flight.NewRing(mem), watch: flight.NewWatch(o.chosen), limit: flight.NewLimit(o.rate),
 		usr1: make(chan os.Signal, 1), about: o.about(e, link), could: sel.could(), unpack: record.NewUnpacker(),

@@ -78,6 +78,7 @@ func (n *named) Read(ev *tcp.Event) error {
 	if err := n.Source.Read(ev); err != nil {
 		return err
 	}
+	ev.Decode()
 	n.look(ev)
 	if len(n.places) == 0 {
 		return nil

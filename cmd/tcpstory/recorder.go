@@ -15,8 +15,16 @@ type recorder struct {
 
 	carried int64 // bytes of the file that the one before has left to it
 
-	note record.Note
-	line []byte
+	note  record.Note
+	line  []byte
+	spelt [1 << 6]spelling
+}
+
+// spelling is how the two ends of a connection are written, one whose events came lately.
+type spelling struct {
+	flow     tcp.Flow
+	listener bool
+	text     []byte
 }
 
 // write takes every step, selected or not: what is not shown may be what later
@@ -45,7 +53,8 @@ func recorded(s *conn.Step) bool {
 // describe says the step in words, which are valid until the next.
 func (r *recorder) describe(s *conn.Step) *record.Note {
 	n := &r.note
-	*n = record.Note{Flow: s.Flow, Outgoing: s.Outgoing, Hidden: !s.Selected, Derived: s.Event.Inferred}
+	n.Line, n.Fact, n.Task, n.Flow = nil, nil, nil, s.Flow
+	n.Outgoing, n.Hidden, n.Derived = s.Outgoing, !s.Selected, s.Event.Inferred
 	if s.Conn != nil && s.Conn.Task.Known() {
 		n.Task = &s.Conn.Task
 	}
@@ -57,11 +66,21 @@ func (r *recorder) describe(s *conn.Step) *record.Note {
 		n.Line = r.line
 		return n
 	}
-	r.line = render.AppendEnds(r.line[:0], s)
+	r.line = append(r.line[:0], r.ends(s)...)
 	ends := len(r.line)
 	r.line = render.AppendFact(r.line, s)
 	n.Line, n.Fact = r.line, r.line[ends:]
 	return n
+}
+
+// ends is render.AppendEnds, once for the events of a connection.
+func (r *recorder) ends(s *conn.Step) []byte {
+	listener := s.Conn != nil && s.Conn.Role == conn.RoleListener
+	e := &r.spelt[(2*s.Flow.Local.Port()+s.Flow.Remote.Port())%uint16(len(r.spelt))]
+	if e.text == nil || e.listener != listener || e.flow != s.Flow {
+		e.flow, e.listener, e.text = s.Flow, listener, render.AppendEnds(e.text[:0], s)
+	}
+	return e.text
 }
 
 func (r *recorder) starts(t *conn.Table)  { r.table = t }

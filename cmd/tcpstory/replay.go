@@ -224,6 +224,7 @@ func (r *replaySource) Read(ev *tcp.Event) error {
 			return err
 		}
 		if r.wants(ev) {
+			ev.Decode()
 			return nil
 		}
 	}

@@ -167,7 +167,7 @@ var errEnough = errors.New("enough")
 
 // source is where events come from: the kernel, or a file.
 type source interface {
-	Read(*tcp.Event) error // kernel.ErrIdle: nothing waits; io.EOF: the end
+	Read(*tcp.Event) error // its packet is decoded; kernel.ErrIdle: nothing waits; io.EOF: the end
 	Wait() error           // sleep until something may wait
 	// FindOwners looks for the processes that hold certain sockets, by their cookies,
 	// when MayFindOwners allows it.
@@ -185,7 +185,6 @@ func (s *story) follow(from source) error {
 		err := from.Read(&ev)
 		switch {
 		case err == nil:
-			ev.Decode()
 			if err = s.take(&ev); err == nil && ev.Time >= s.look {
 				err = s.findOwners(from, ev.Time)
 			}

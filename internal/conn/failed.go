@@ -7,19 +7,17 @@ import "tcpstory/internal/tcp"
 // one of its own, which begins and ends here. Its tuple is not entered in the
 // index: the socket never had it, and a live connection may.
 func (t *Table) attempt(ev *tcp.Event) *Conn {
-	if c := t.byCookie[ev.Cookie]; c != nil && ev.Cookie != 0 {
+	if c := t.cookies.find(ev.Cookie); c != nil {
 		if c.unsent {
 			c.unsent = false
 			return c
 		}
 		t.end(c, ev.Time)
-		delete(t.byCookie, ev.Cookie)
+		t.cookies.remove(c)
 	}
 	c := t.create(ev)
 	c.Socket, c.Cookie, c.Flow, c.Role, c.State = true, ev.Cookie, ev.Flow, RoleClient, ev.New
-	if c.Cookie != 0 {
-		t.byCookie[c.Cookie] = c
-	}
+	t.cookies.put(c)
 	t.end(c, ev.Time)
 	return c
 }

@@ -85,9 +85,7 @@ func (t *Table) drop(c *Conn) {
 	t.disarm(c)
 	t.index.unlink(&c.tuple)
 	t.index.unlink(&c.wire)
-	if c.Cookie != 0 && t.byCookie[c.Cookie] == c {
-		delete(t.byCookie, c.Cookie)
-	}
+	t.cookies.remove(c)
 	if c.Peer != nil {
 		c.Peer.Peer = nil
 	}

@@ -53,12 +53,12 @@ func (t *Table) sender(ev *tcp.Event) *Conn {
 	if ev.Cookie == 0 || p.Dir != tcp.DirOut && !p.Loopback {
 		return nil
 	}
-	c := t.byCookie[ev.Cookie]
+	c := t.cookies.find(ev.Cookie)
 	fresh := c == nil
 	if fresh {
 		c = t.create(ev)
 		c.Socket, c.Cookie, c.Older = true, ev.Cookie, ev.Starting
-		t.byCookie[c.Cookie] = c
+		t.cookies.put(c)
 		c.learnSyn(&p.Segment, true)
 	}
 	t.learn(c, ev.Flow, false)

@@ -74,9 +74,9 @@ type Step struct {
 
 // Table knows the connections. It is not safe for concurrent use.
 type Table struct {
-	opt      Options
-	byCookie map[uint64]*Conn
-	index    index
+	opt     Options
+	cookies cookies
+	index   index
 
 	live  list // sockets, the longest silent first
 	loose list // known from packets alone, likewise
@@ -109,7 +109,7 @@ type Table struct {
 
 // New returns an empty table.
 func New(o Options) *Table {
-	return &Table{opt: o.withDefaults(), byCookie: make(map[uint64]*Conn), index: make(index), places: newPlaces(), doors: make(doors)}
+	return &Table{opt: o.withDefaults(), cookies: newCookies(), index: make(index), places: newPlaces(), doors: make(doors)}
 }
 
 // Apply finds ev's place; what follows from it is for Tell. The Step and what it

@@ -66,7 +66,8 @@ func (e *Engine) account(netns uint32, by uint64, now int64, of func(*record) *t
 // waiting calls f for each connection that a listener of the namespace may have left
 // without an answer. Each is watched: its SYN has woken it.
 func (e *Engine) waiting(netns uint32, f func(*record)) {
-	for _, r := range e.watched.due {
+	for _, d := range e.watched.due {
+		r := d.r
 		if r.Netns == netns && r.Role == conn.RoleServer && !r.born && r.saw.synIn > 0 {
 			f(r)
 		}

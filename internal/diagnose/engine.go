@@ -37,7 +37,7 @@ type Engine struct {
 	lim       Limits
 	noPackets bool
 
-	byCookie  map[uint64]*record
+	byCookie  sockets
 	byFlow    map[flowKey]*record
 	watched   agenda
 	found     []Finding               // by the present look; kept for its room
@@ -70,7 +70,7 @@ type flowKey struct {
 func New(o Options, tell func(*Verdict) error) *Engine {
 	return &Engine{
 		lim: o.Limits.withDefaults(), noPackets: o.NoPackets, tell: tell,
-		byCookie: map[uint64]*record{}, byFlow: map[flowKey]*record{}, answering: map[netip.AddrPort]bool{}, stacks: map[uint32]*stack{}, piles: map[pileKey]*pile{},
+		byCookie: newSockets(), byFlow: map[flowKey]*record{}, answering: map[netip.AddrPort]bool{}, stacks: map[uint32]*stack{}, piles: map[pileKey]*pile{},
 		crowds: crowds{tell: o.Crowd, limits: o.Limits.withDefaults().Alike, by: map[likeness]*crowd{}},
 	}
 }
@@ -125,23 +125,23 @@ func (e *Engine) step(s *conn.Step) {
 
 // recordOf finds or makes c's record; nil: it is over, and said.
 func (e *Engine) recordOf(c *conn.Conn, over bool) *record {
-	key := flowKey{c.Netns, c.Flow}
-	if c.Cookie == 0 {
-		if r := e.byFlow[key]; r != nil {
+	if c.Cookie != 0 {
+		if r := e.byCookie.find(c.Cookie); r != nil {
 			return r
 		}
+	}
+	key := flowKey{c.Netns, c.Flow}
+	switch r := e.byFlow[key]; {
+	case r == nil, c.Cookie != 0 && r.Cookie != 0:
 		return e.make(c, key, over)
-	}
-	if r := e.byCookie[c.Cookie]; r != nil {
-		return r
-	}
-	if r := e.byFlow[key]; r != nil && r.Cookie == 0 { // a child takes over what its request socket has met
+	case c.Cookie != 0: // a child takes over what its request socket has met
 		delete(e.byFlow, key)
 		r.Cookie = c.Cookie
-		e.byCookie[c.Cookie] = r
+		e.byCookie.put(r)
+		return r
+	default:
 		return r
 	}
-	return e.make(c, key, over)
 }
 
 func (e *Engine) make(c *conn.Conn, key flowKey, over bool) *record {
@@ -162,7 +162,7 @@ func (e *Engine) make(c *conn.Conn, key flowKey, over bool) *record {
 	r.gap, r.torn = e.gap, e.gap != 0
 	r.Cookie, r.Netns, r.Flow = c.Cookie, c.Netns, c.Flow
 	if c.Cookie != 0 {
-		e.byCookie[c.Cookie] = r
+		e.byCookie.put(r)
 	} else {
 		e.byFlow[key] = r
 	}
@@ -172,7 +172,7 @@ func (e *Engine) make(c *conn.Conn, key flowKey, over bool) *record {
 // hasRoom reports room for one more record, or makes some.
 func (e *Engine) hasRoom(socket bool) bool {
 	if socket {
-		return len(e.byCookie) < mostRecords || makeRoom(e, e.byCookie, mostRecords, &e.room[0])
+		return len(e.byCookie.all) < mostRecords || makeRoom(e, e.byCookie.all, mostRecords, &e.room[0])
 	}
 	return len(e.byFlow) < mostNameless || makeRoom(e, e.byFlow, mostNameless, &e.room[1])
 }
@@ -200,9 +200,7 @@ func (e *Engine) Missed() uint64 { return e.missed }
 func (e *Engine) release(r *record) {
 	e.watched.remove(r)
 	if r.Cookie != 0 {
-		if e.byCookie[r.Cookie] == r {
-			delete(e.byCookie, r.Cookie)
-		}
+		e.byCookie.remove(r)
 	} else if key := (flowKey{r.Netns, r.Flow}); e.byFlow[key] == r {
 		delete(e.byFlow, key)
 	}
@@ -217,7 +215,8 @@ func (e *Engine) release(r *record) {
 // shelve gives r's evidence back.
 func (e *Engine) shelve(r *record) {
 	if f := r.file; f != nil {
-		*f = dossier{next: e.freeFile}
+		clear(f.clues[:f.n]) // the others are empty: most of it is cold by now
+		f.n, f.lost, f.next = 0, 0, e.freeFile
 		e.freeFile, r.file = f, nil
 	}
 }
@@ -265,7 +264,7 @@ func endOf(c *conn.Conn) End {
 
 // join makes the records of two ends know each other.
 func (e *Engine) join(r *record, c *conn.Conn) {
-	p := e.byCookie[c.Cookie]
+	p := e.byCookie.find(c.Cookie)
 	if c.Cookie == 0 {
 		p = e.byFlow[flowKey{c.Netns, c.Flow}]
 	}

@@ -14,11 +14,11 @@ type Finding struct {
 	Next      string // what to look at next
 	Numbers   []Number
 	Standing  bool  // it goes on
-	since     int64 // standing: since when, of what comes and goes
-	last      int64 // when it was so last, of what comes and goes
-	gone      bool  // and it was gone for long enough
 	fresh     bool  // it is news, though its last word was said
 	proven    bool  // by what was seen since something was lost last
+	gone      bool  // it was gone for long enough
+	since     int64 // standing: since when, of what comes and goes
+	last      int64 // when it was so last, of what comes and goes
 	of        *record
 	cites     sights
 }

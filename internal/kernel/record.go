@@ -47,6 +47,8 @@ type place struct{ netns, ifindex uint32 }
 type decoder struct {
 	clock   clock
 	devices map[place]string
+	last    place // most packets come from where the one before came
+	name    string
 	drops   map[uint32]string
 	resets  map[uint32]string
 	tick    time.Duration // a jiffy
@@ -120,14 +122,10 @@ func (d *decoder) fill(ev *tcp.Event, e *traceEvent, frame []byte) {
 		d.live(ev, e)
 		return
 	}
-	*ev = tcp.Event{
-		Time:   d.clock.wall(int64(e.Time)),
-		Kind:   tcp.Kind(e.Kind),
-		Cookie: e.Cookie,
-		Netns:  e.Netns,
-		Old:    tcp.State(e.Oldstate),
-		New:    tcp.State(e.Newstate),
-	}
+	*ev = tcp.Event{} // by itself: a literal with values is made elsewhere first, and copied
+	ev.Time, ev.Kind = d.clock.wall(int64(e.Time)), tcp.Kind(e.Kind)
+	ev.Cookie, ev.Netns = e.Cookie, e.Netns
+	ev.Old, ev.New = tcp.State(e.Oldstate), tcp.State(e.Newstate)
 	if e.Flags&hasTuple != 0 {
 		ev.Flow = flow(e)
 		ev.Errno = e.Err
@@ -252,17 +250,20 @@ func (d *decoder) packet(p *tcp.Packet, e *traceEvent, frame []byte) {
 func (d *decoder) device(e *traceEvent) string {
 	at := place{e.Netns, e.Ifindex}
 	if e.Flags&hasName == 0 {
-		return d.devices[at]
+		if at != d.last {
+			d.last, d.name = at, d.devices[at]
+		}
+		return d.name
 	}
 	name := e.Name[:]
 	if n := bytes.IndexByte(name, 0); n >= 0 {
 		name = name[:n]
 	}
-	if known := d.devices[at]; known == string(name) {
-		return known
+	if d.devices[at] != string(name) {
+		d.devices[at] = string(name)
 	}
-	d.devices[at] = string(name)
-	return d.devices[at]
+	d.last, d.name = at, d.devices[at]
+	return d.name
 }
 
 func flow(e *traceEvent) tcp.Flow {

@@ -35,7 +35,8 @@ type Source struct {
 	links  []link.Link
 	tap    *tap
 	ring   *ring
-	record []byte // the latest, where it lies in the ring
+	record *traceEvent // the latest, where it lies in the ring,
+	frame  []byte      // and the packet that it ends with
 	decode decoder
 	losses losses
 	walker *walker
@@ -203,9 +204,9 @@ func (s *Source) Read(ev *tcp.Event) error {
 	if s.halves.next(ev) {
 		return nil
 	}
-	if s.record = s.ring.next(); s.record != nil {
+	if raw := s.ring.next(); raw != nil {
 		s.wait = s.shortest
-		return s.next(ev)
+		return s.next(ev, raw)
 	}
 	if s.ring.stopped.Load() && s.ring.empty() {
 		return s.last(ev)
@@ -214,11 +215,11 @@ func (s *Source) Read(ev *tcp.Event) error {
 }
 
 // next puts a gap in front of a record that was written after a loss.
-func (s *Source) next(ev *tcp.Event) error {
-	e, _, err := view(s.record)
-	if err != nil {
+func (s *Source) next(ev *tcp.Event, raw []byte) (err error) {
+	if s.record, s.frame, err = view(raw); err != nil {
 		return err
 	}
+	e := s.record
 	if err := s.halves.look(int64(e.Time)); err != nil {
 		return err
 	}
@@ -236,11 +237,7 @@ func (s *Source) next(ev *tcp.Event) error {
 }
 
 func (s *Source) emit(ev *tcp.Event) error {
-	e, frame, err := view(s.record)
-	if err != nil {
-		return err
-	}
-	s.decode.fill(ev, e, frame)
+	s.decode.fill(ev, s.record, s.frame)
 	ev.Starting = s.ring.pos <= s.surveyed || s.walker != nil && !s.walker.late.isOver()
 	s.seq++
 	ev.Seq = s.seq

@@ -22,12 +22,23 @@ const (
 type tag uint64
 
 func appendNumber(b []byte, t tag, v uint64) []byte {
-	return binary.AppendUvarint(binary.AppendUvarint(b, uint64(t)<<1|asNumber), v)
+	if t < 1<<6 && v < 1<<7 { // a byte each
+		return append(b, byte(t)<<1|asNumber, byte(v))
+	}
+	return binary.AppendUvarint(appendVarint(b, uint64(t)<<1|asNumber), v)
+}
+
+// appendVarint is AppendUvarint, quick for one byte, which keys and most values have.
+func appendVarint(b []byte, v uint64) []byte {
+	if v < 1<<7 {
+		return append(b, byte(v))
+	}
+	return binary.AppendUvarint(b, v)
 }
 
 func appendBytes[T []byte | string](b []byte, t tag, v T) []byte {
-	b = binary.AppendUvarint(b, uint64(t)<<1|asBytes)
-	return append(binary.AppendUvarint(b, uint64(len(v))), v...)
+	b = appendVarint(b, uint64(t)<<1|asBytes)
+	return append(appendVarint(b, uint64(len(v))), v...)
 }
 
 func zigzag(v int64) uint64   { return uint64(v)<<1 ^ uint64(v>>63) }

@@ -91,6 +91,7 @@ type encoder struct {
 	index   map[deviceKey]uint32
 	last    deviceKey
 	lastID  uint32
+	spelt   [1 << 6]spelt
 }
 
 // deviceKey is a device: names are only unique within a namespace.
@@ -194,7 +195,7 @@ func (e *encoder) device(b []byte, ev *tcp.Event) ([]byte, uint32) {
 func (e *encoder) event(b []byte, ev *tcp.Event) []byte {
 	start := len(b)
 	b = append(openBlock(b, blockEvent), mark...)
-	return closeBlock(appendRow(b, groups[:], ev), start)
+	return closeBlock(appendRow(b, ev), start)
 }
 
 const etherLen = 14
@@ -225,7 +226,7 @@ func (e *encoder) openPacket(b []byte, ev *tcp.Event, id uint32) []byte {
 	own := len(b)
 	b = openOption(b, optOwn)
 	b = append(b, mark...)
-	b = appendRow(b, groups[:len(groups)-inBlock], ev)
+	b = appendUnblocked(b, ev)
 	if id == 0 {
 		b = appendFields(b, device, ev)
 	}

@@ -11,7 +11,7 @@ import (
 // event back exactly. Members that are zero are left out. scratch is used on the
 // way and given back, grown; with enough of it nothing is allocated.
 func AppendEvent(b, scratch []byte, ev *tcp.Event) (object, grown []byte) {
-	row := appendRow(scratch[:0], groups[:], ev)
+	row := appendRow(scratch[:0], ev)
 	b = append(b, '{')
 	for rest := row; ; {
 		m, next, ok, err := cut(rest)

@@ -1,7 +1,6 @@
 package record
 
 import (
-	"bytes"
 	"time"
 
 	"tcpstory/internal/tcp"
@@ -152,9 +151,13 @@ var groups = [...]group{
 	{nil, packet},
 }
 
-// inBlock is how many groups, the last ones, a packet's block and its interface's
+// Before firstRare and behind the rare groups are those that very many events have
+// something of: see atonce.go. The last ones, inBlock, a packet's block and its interface's
 // block hold in their own way.
-const inBlock = 3
+const (
+	firstRare = 4
+	inBlock   = 3
+)
 
 var first = []field{
 	number(tagSeq, func(ev *tcp.Event) *uint64 { return &ev.Seq }),
@@ -195,13 +198,17 @@ func own(local, remote tag) []field {
 	list := flow(local, remote, func(ev *tcp.Event) *tcp.Flow { return &ev.Flow })
 	for i, put := range [...]func([]byte, tag, *tcp.Event) []byte{list[0].put, list[1].put} {
 		list[i].put = func(b []byte, t tag, ev *tcp.Event) []byte {
-			if ev.Kind == tcp.KindPacket && ev.Cookie != 0 && ev.Flow == ev.Packet.Segment.Flow {
+			if ownIsWire(ev) {
 				return b
 			}
 			return put(b, t, ev)
 		}
 	}
 	return list
+}
+
+func ownIsWire(ev *tcp.Event) bool {
+	return ev.Kind == tcp.KindPacket && ev.Cookie != 0 && ev.Flow == ev.Packet.Segment.Flow
 }
 
 // small is what tells how long a request socket or timewait minisock stands.
@@ -217,7 +224,7 @@ var task = []field{
 	number(tagPID, func(ev *tcp.Event) *uint32 { return &ev.Task.PID }),
 	number(tagTID, func(ev *tcp.Event) *uint32 { return &ev.Task.TID }),
 	{tagComm, func(b []byte, t tag, ev *tcp.Event) []byte {
-		return appendBytes(b, t, bytes.TrimRight(ev.Task.Comm[:], "\x00"))
+		return appendBytes(b, t, comm(ev))
 	}, func(d *decoder, ev *tcp.Event) { copy(ev.Task.Comm[:], d.m.bytes) }},
 }
 
@@ -332,20 +339,3 @@ var segment = append(append([]field{
 	truth(tagIsQuote, func(ev *tcp.Event) *bool { return &ev.Packet.IsQuote }),
 }, flow(tagSegmentLocal, tagSegmentRemote, func(ev *tcp.Event) *tcp.Flow { return &ev.Packet.Segment.Flow })...),
 	flow(tagQuotedLocal, tagQuotedRemote, func(ev *tcp.Event) *tcp.Flow { return &ev.Packet.Quoted })...)
-
-// appendRow appends all of ev that the list of groups has.
-func appendRow(b []byte, list []group, ev *tcp.Event) []byte {
-	for i := range list {
-		if g := &list[i]; g.absent == nil || !g.absent(ev) {
-			b = appendFields(b, g.members, ev)
-		}
-	}
-	return b
-}
-
-func appendFields(b []byte, list []field, ev *tcp.Event) []byte {
-	for i := range list {
-		b = list[i].put(b, list[i].tag, ev)
-	}
-	return b
-}

@@ -36,7 +36,7 @@ const (
 // Pack appends an event for Unpack. It does not allocate.
 func Pack(b []byte, ev *tcp.Event) []byte {
 	if !hasPlaces(ev) {
-		return appendRow(append(b, packedRow), groups[:], ev)
+		return appendRow(append(b, packedRow), ev)
 	}
 	has := booleans(ev)
 	start := len(b)
@@ -44,7 +44,7 @@ func Pack(b []byte, ev *tcp.Event) []byte {
 	b = le.AppendUint16(b, uint16(ev.Packet.Link))
 	b = le.AppendUint64(le.AppendUint64(le.AppendUint64(b, ev.Seq), uint64(ev.Time)), ev.Cookie)
 	b = le.AppendUint32(le.AppendUint32(b, ev.Netns), uint32(ev.Errno))
-	if f := &ev.Flow; *f != (tcp.Flow{}) && !(ev.Kind == tcp.KindPacket && ev.Cookie != 0 && *f == ev.Packet.Segment.Flow) {
+	if f := &ev.Flow; *f != (tcp.Flow{}) && !ownIsWire(ev) {
 		b = packEnd(b, &has, f.Local, hasLocal, hasLocal4)
 		b = packEnd(b, &has, f.Remote, hasRemote, hasRemote4)
 	}

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"net/netip"
 	"reflect"
 	"testing"
@@ -14,27 +15,7 @@ import (
 // any one missing; packets too. A new field of tcp.Event makes this fail until both
 // forms know it.
 func TestPack(t *testing.T) {
-	full := every(t)
-	events := []*tcp.Event{full, {}}
-	for _, path := range leaves(reflect.ValueOf(full).Elem(), nil) {
-		for kind := range tcp.Kind(16) {
-			ev := new(tcp.Event)
-			put(reflect.ValueOf(ev).Elem(), reflect.ValueOf(full).Elem(), path)
-			if ev.Kind = kind; kind == tcp.KindPacket {
-				ev.Packet.Segment = tcp.Segment{} // decoding tells it
-			}
-			events = append(events, ev)
-		}
-	}
-	plain := clone(full)
-	plain.Counters, plain.Place, plain.Known, plain.Stack, plain.Life = nil, nil, nil, nil, nil
-	plain.Reason, plain.RFC1337, plain.Expects, plain.UserTimeout = "", false, 0, 0
-	plain.Timer, plain.Gap, plain.Packet.Segment = tcp.Timer{}, tcp.Gap{}, tcp.Segment{}
-	for _, end := range []string{"10.0.0.1:80", "[::ffff:10.0.0.1]:80", "[fd00::1]:0", "0.0.0.0:0", "[::]:1"} {
-		ev := clone(plain)
-		ev.Flow.Local, ev.Flow.Remote = netip.MustParseAddrPort(end), netip.AddrPortFrom(netip.Addr{}, 9)
-		events = append(events, ev)
-	}
+	events := variants(t)
 	plains := 0
 	u := NewUnpacker()
 	for _, ev := range events {
@@ -56,6 +37,48 @@ func TestPack(t *testing.T) {
 	if plains < 100 || plains > len(events)-100 {
 		t.Errorf("%d of %d events are plain", plains, len(events))
 	}
+}
+
+// TestAtOnce: what is written at once, and what is passed over at one look, is what the
+// groups' fields write.
+func TestAtOnce(t *testing.T) {
+	for _, ev := range variants(t) {
+		var want []byte
+		for _, g := range groups {
+			if g.absent == nil || !g.absent(ev) {
+				want = appendFields(want, g.members, ev)
+			}
+		}
+		if got := appendRow(nil, ev); !bytes.Equal(got, want) {
+			t.Errorf("%+v:\n% x, want\n% x", ev, got, want)
+		}
+	}
+}
+
+// variants are events with every field alone, with all, and with ends of every form.
+func variants(t *testing.T) []*tcp.Event {
+	full := every(t)
+	events := []*tcp.Event{full, {}}
+	for _, path := range leaves(reflect.ValueOf(full).Elem(), nil) {
+		for kind := range tcp.Kind(16) {
+			ev := new(tcp.Event)
+			put(reflect.ValueOf(ev).Elem(), reflect.ValueOf(full).Elem(), path)
+			if ev.Kind = kind; kind == tcp.KindPacket {
+				ev.Packet.Segment = tcp.Segment{} // decoding tells it
+			}
+			events = append(events, ev)
+		}
+	}
+	plain := clone(full)
+	plain.Counters, plain.Place, plain.Known, plain.Stack, plain.Life = nil, nil, nil, nil, nil
+	plain.Reason, plain.RFC1337, plain.Expects, plain.UserTimeout = "", false, 0, 0
+	plain.Timer, plain.Gap, plain.Packet.Segment = tcp.Timer{}, tcp.Gap{}, tcp.Segment{}
+	for _, end := range []string{"10.0.0.1:80", "[::ffff:10.0.0.1]:80", "[fd00::1]:0", "0.0.0.0:0", "[::]:1"} {
+		ev := clone(plain)
+		ev.Flow.Local, ev.Flow.Remote = netip.MustParseAddrPort(end), netip.AddrPortFrom(netip.Addr{}, 9)
+		events = append(events, ev)
+	}
+	return events
 }
 
 // TestPackedPacket: the socket's tuple comes back, where it is the packet's and where

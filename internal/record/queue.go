@@ -1,6 +1,7 @@
 package record
 
 import (
+	"math/bits"
 	"time"
 
 	"tcpstory/internal/tcp"
@@ -22,7 +23,7 @@ type unit struct {
 
 // Packets wait in a queue until what the kernel says of them has come.
 const (
-	mostWaiting = 64               // units
+	mostWaiting = 64               // units: as many as queue.facts has bits
 	together    = time.Millisecond // what goes with a packet follows, or comes before, within this time
 	keepUnit    = 4096             // bytes that a free unit keeps for its next use
 )
@@ -32,6 +33,7 @@ type queue struct {
 	units [mostWaiting]unit
 	head  int
 	n     int
+	facts uint64 // which places hold a unit whose fact waits, a bit each
 }
 
 func (q *queue) at(i int) *unit { return &q.units[(q.head+i)%mostWaiting] }
@@ -40,14 +42,16 @@ func (q *queue) at(i int) *unit { return &q.units[(q.head+i)%mostWaiting] }
 func (q *queue) push(ev *tcp.Event, n *Note) *unit {
 	u := q.at(q.n)
 	q.n++
-	*u = unit{blocks: u.blocks[:0], fact: u.fact[:0], packet: -1, outgoing: n.Outgoing, loopback: ev.Packet.Loopback,
-		time: ev.Time, netns: ev.Netns, flow: n.Flow, ports: portsOf(n.Flow)}
+	u.blocks, u.fact = u.blocks[:0], u.fact[:0]
+	u.packet, u.outgoing, u.loopback = -1, n.Outgoing, ev.Packet.Loopback
+	u.time, u.netns, u.flow, u.ports = ev.Time, ev.Netns, n.Flow, portsOf(n.Flow)
 	return u
 }
 
 // pop takes the first unit out and returns its blocks, valid until the next push.
 func (q *queue) pop() []byte {
 	u := q.at(0)
+	q.facts &^= 1 << q.head
 	q.head, q.n = (q.head+1)%mostWaiting, q.n-1
 	if u.packet >= 0 {
 		u.blocks = closePacket(u.blocks, u.packet)
@@ -118,13 +122,21 @@ func (p *unit) isInFor(u *unit) bool {
 	return p.ports == u.ports && !p.outgoing && p.flow == u.flow
 }
 
-// announced appends to the packet u the facts that were waiting for it.
+// announce has the fact of the last unit wait for its packet.
+func (q *queue) announce(fact []byte) {
+	u := q.at(q.n - 1)
+	u.fact = append(u.fact, fact...)
+	q.facts |= 1 << ((q.head + q.n - 1) % mostWaiting)
+}
+
+// announced appends to the packet u the facts that were waiting for it, in their order.
 func (q *queue) announced(u *unit) {
-	for i := range q.n - 1 {
+	for waiting := bits.RotateLeft64(q.facts, -q.head); waiting != 0; waiting &= waiting - 1 {
+		i := bits.TrailingZeros64(waiting)
 		f := q.at(i)
-		if len(f.fact) > 0 && u.time-f.time <= int64(together) && f.ports == u.ports && f.netns == u.netns && f.flow == u.flow {
+		if u.time-f.time <= int64(together) && f.ports == u.ports && f.netns == u.netns && f.flow == u.flow {
 			u.blocks = appendOption(u.blocks, optComment, f.fact)
-			f.fact = f.fact[:0]
+			q.facts &^= bits.RotateLeft64(1<<i, q.head)
 		}
 	}
 }

@@ -40,14 +40,14 @@ func (e *encoder) appendRowBlock(b []byte, ev *tcp.Event, n *Note) []byte {
 	case RowsPDU:
 		return appendPDU(b, ev, n)
 	case RowsJournal:
-		return appendJournal(b, ev, n)
+		return e.appendJournal(b, ev, n)
 	}
 	return b
 }
 
 // appendJournal appends an entry in systemd's Journal Export Format: a line a
 // field, and an empty one.
-func appendJournal(b []byte, ev *tcp.Event, n *Note) []byte {
+func (e *encoder) appendJournal(b []byte, ev *tcp.Event, n *Note) []byte {
 	start := len(b)
 	b = openBlock(b, blockJournal)
 	b = append(b, "__REALTIME_TIMESTAMP="...)
@@ -63,18 +63,35 @@ func appendJournal(b []byte, ev *tcp.Event, n *Note) []byte {
 		b = append(append(b, "TCP_OLD_STATE="...), ev.Old.String()...)
 		b = append(append(append(b, "\nTCP_NEW_STATE="...), ev.New.String()...), '\n')
 	}
-	for _, end := range [...]struct {
-		addr, port string
-		tcp.Flow
-	}{{"TCP_LOCAL_ADDR=", "TCP_LOCAL_PORT=", n.Flow}, {"TCP_REMOTE_ADDR=", "TCP_REMOTE_PORT=", n.Flow.Reverse()}} {
-		if a := end.Local.Addr(); a.IsValid() {
-			b = append(a.AppendTo(append(b, end.addr...)), '\n')
-		}
-		if p := end.Local.Port(); p != 0 {
-			b = append(strconv.AppendUint(append(b, end.port...), uint64(p), 10), '\n')
-		}
+	return closeBlock(append(append(b, e.journalEnds(&n.Flow)...), '\n'), start)
+}
+
+// spelt is how an entry tells the ends of a connection, one whose events came lately.
+type spelt struct {
+	flow tcp.Flow
+	text []byte
+}
+
+// journalEnds are the fields of both ends, made once for the events of a connection.
+func (e *encoder) journalEnds(f *tcp.Flow) []byte {
+	s := &e.spelt[(2*f.Local.Port()+f.Remote.Port())%uint16(len(e.spelt))]
+	if s.flow != *f {
+		s.text = appendJournalEnd(s.text[:0], "TCP_LOCAL_ADDR=", "TCP_LOCAL_PORT=", f.Local)
+		s.text = appendJournalEnd(s.text, "TCP_REMOTE_ADDR=", "TCP_REMOTE_PORT=", f.Remote)
+		s.flow = *f
 	}
-	return closeBlock(append(b, '\n'), start)
+	return s.text
+}
+
+// appendJournalEnd appends what is known of an end, under its fields' names.
+func appendJournalEnd(b []byte, addr, port string, end netip.AddrPort) []byte {
+	if a := end.Addr(); a.IsValid() {
+		b = append(a.AppendTo(append(b, addr...)), '\n')
+	}
+	if p := end.Port(); p != 0 {
+		b = append(strconv.AppendUint(append(b, port...), uint64(p), 10), '\n')
+	}
+	return b
 }
 
 // appendPrintable appends untrusted text with a '?' for all that is not printable

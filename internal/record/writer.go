@@ -92,7 +92,7 @@ func (w *Writer) kernel(u *unit, ev *tcp.Event, n *Note) {
 	switch {
 	case n.Fact == nil:
 	case precedes(ev):
-		u.fact = append(u.fact, n.Fact...)
+		w.queue.announce(n.Fact)
 	case follows(ev):
 		if p := w.queue.arrived(u); p != nil {
 			p.blocks = appendOption(p.blocks, optComment, n.Fact)

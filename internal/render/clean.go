@@ -10,8 +10,9 @@ const hexDigits = "0123456789abcdef"
 // appendASCII appends untrusted bytes so that they are printable ASCII:
 // whatever is not becomes \xNN, and a backslash is doubled so that nobody can
 // forge that.
-func appendASCII(dst, b []byte) []byte {
-	for _, c := range b {
+func appendASCII[T []byte | string](dst []byte, b T) []byte {
+	for i := range len(b) {
+		c := b[i]
 		switch {
 		case c == '\\':
 			dst = append(dst, `\\`...)

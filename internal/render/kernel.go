@@ -89,7 +89,7 @@ func appendWhere(dst []byte, s *conn.Step) []byte {
 		return dst
 	}
 	if where := whereabouts(s.Conn); where != "" {
-		dst = appendASCII(append(dst, ", in "...), []byte(where))
+		dst = appendASCII(append(dst, ", in "...), where)
 	}
 	if s.Conn.OlderThanTrace() {
 		dst = append(dst, ", older"...)
@@ -165,7 +165,7 @@ func synAckFact(dst []byte, s *conn.Step) []byte {
 func sendResetFact(dst []byte, s *conn.Step) []byte {
 	dst = append(dst, "Reset sent"...)
 	if s.Event.Reason != "" {
-		dst = appendASCII(append(dst, ", reason "...), []byte(s.Event.Reason))
+		dst = appendASCII(append(dst, ", reason "...), s.Event.Reason)
 	}
 	return dst
 }
@@ -173,7 +173,7 @@ func sendResetFact(dst []byte, s *conn.Step) []byte {
 func dropFact(dst []byte, s *conn.Step) []byte {
 	dst = append(dst, "Drop"...)
 	if s.Event.Reason != "" {
-		dst = appendASCII(append(dst, ' '), []byte(s.Event.Reason))
+		dst = appendASCII(append(dst, ' '), s.Event.Reason)
 	}
 	switch s.Event.Packet.Dir {
 	case tcp.DirIn:
