@@ -65,6 +65,72 @@ func TestAnswerCut(t *testing.T) {
 			s.Kernel(s.c, tcp.KindReceiveReset, conntest.Now(tcp.FinWait2))
 			s.State(s.c, tcp.FinWait2, tcp.Close, eConnReset)
 		}, ""},
+		"half closed, asked again, and answered by a RST": {func(s *scene) {
+			s.answered()
+			s.confirmed()
+			s.asks()
+			s.Wait(limits.Rest)
+			s.halfCloses()
+			s.cutOff(tcp.FinWait2)
+		}, "rst-by-peer sure"},
+		"half closed in the middle of an answer": {func(s *scene) {
+			s.asks()
+			s.halfCloses()
+			s.Gets(s.c, conntest.Header{Flags: conntest.A, Seq: s.ack, Ack: s.seq, Window: 508, Options: conntest.Stamp, Len: 1448})
+			s.ack += 1448
+			s.confirmed()
+			s.cutOff(tcp.FinWait2)
+		}, "rst-by-peer probably"},
+		"half closed, with data under way": {func(s *scene) {
+			s.answered()
+			s.confirmed()
+			s.says(1448)
+			s.bows()
+			s.Gets(s.c, conntest.Header{Flags: tcp.RST, Seq: s.ack})
+			s.isCut(tcp.FinWait1)
+		}, "rst-by-peer sure"},
+		"its FIN is answered by a RST, idle": {func(s *scene) {
+			s.answered()
+			s.confirmed()
+			s.Wait(time.Minute)
+			s.bows()
+			s.cutOff(tcp.FinWait1)
+		}, ""},
+		"its FIN is acknowledged and answered by a RST": {func(s *scene) {
+			s.answered()
+			s.confirmed()
+			s.Wait(time.Minute)
+			s.halfCloses()
+			s.cutOff(tcp.FinWait2)
+		}, ""},
+		"its FIN is answered by a RST, and a hop limit of its own": {func(s *scene) {
+			s.answered()
+			s.confirmed()
+			s.Wait(time.Minute)
+			s.halfCloses()
+			s.Gets(s.c, conntest.Header{Flags: conntest.RA, Seq: s.ack, Ack: s.seq})
+			p := &s.Events[len(s.Events)-1].Packet
+			p.Frame[p.IPOffset+8] ^= 1 // time to live
+			s.isCut(tcp.FinWait2)
+		}, ""},
+		"nothing was said, and its FIN is answered by a RST": {func(s *scene) { s.bows(); s.cutOff(tcp.FinWait1) }, ""},
+		"it says farewell, and is answered by a RST": {func(s *scene) {
+			s.answered()
+			s.confirmed()
+			s.Wait(time.Minute)
+			s.asks()
+			s.halfCloses()
+			s.cutOff(tcp.FinWait2)
+		}, ""},
+		"it says farewell, and nobody is there to hear": {func(s *scene) {
+			s.answered()
+			s.confirmed()
+			s.Wait(time.Minute)
+			s.says(31)
+			s.bows()
+			s.Gets(s.c, conntest.Header{Flags: tcp.RST, Seq: s.ack})
+			s.isCut(tcp.FinWait1)
+		}, ""},
 	} {
 		s := begin()
 		c.act(s)
@@ -78,6 +144,63 @@ func TestAnswerCut(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, have, want)
 		}
 	}
+}
+
+// TestLingeringClose: a server that has answered, said that this is all, and reads on, is
+// reset by its client: an answer that has come is not cut off, one under way is.
+func TestLingeringClose(t *testing.T) {
+	for name, c := range map[string]struct {
+		act  func(*scene)
+		want string
+	}{
+		"answered":                        {func(s *scene) { s.window(508); s.bows(); s.window(508); s.cutOff(tcp.FinWait2) }, ""},
+		"its RST acknowledges the answer": {func(s *scene) { s.bows(); s.cutOff(tcp.FinWait1) }, ""},
+		"its client says on": {func(s *scene) {
+			s.window(508)
+			s.bows()
+			s.Gets(s.c, conntest.Header{Flags: conntest.A, Seq: s.ack, Ack: s.seq, Window: 508, Options: conntest.Stamp, Len: 1448})
+			s.ack += 1448
+			s.confirmed()
+			s.cutOff(tcp.FinWait2)
+		}, ""},
+		"under way": {func(s *scene) { s.says(1448); s.bows(); s.seq -= 1449; s.cutOff(tcp.FinWait1) }, "rst-by-peer sure"},
+	} {
+		s := atServer()
+		s.asked()
+		s.acts(tcp.ViaRead)
+		s.says(200)
+		c.act(s)
+		s.Wait(time.Second)
+		s.Kernel(s.c, tcp.KindOwner)
+		var want []string
+		if c.want != "" {
+			want = []string{c.want}
+		}
+		if have := surely(t, s.Story, s.c.Netns); !slices.Equal(have, want) {
+			t.Errorf("%s: %v, want %v", name, have, want)
+		}
+	}
+}
+
+// bows is this end's FIN, which is not acknowledged yet.
+func (s *scene) bows() {
+	s.State(s.c, tcp.Established, tcp.FinWait1, conntest.By(s.c.Task))
+	s.Sends(s.c, conntest.Header{Flags: conntest.FA, Seq: s.seq, Ack: s.ack, Window: s.win, Options: conntest.Stamp})
+	s.seq++
+}
+
+// cutOff is a RST to who has said all, and reads on.
+func (s *scene) cutOff(in tcp.State) {
+	s.Gets(s.c, conntest.Header{Flags: conntest.RA, Seq: s.ack, Ack: s.seq})
+	s.isCut(in)
+}
+
+// isCut is what the kernel makes of it.
+func (s *scene) isCut(in tcp.State) {
+	failed := conntest.Errno(int32(unix.ECONNRESET))
+	s.Kernel(s.c, tcp.KindReceiveReset, conntest.Now(in))
+	s.State(s.c, in, tcp.Close, failed)
+	s.Kernel(s.c, tcp.KindSocketError, failed)
 }
 
 // inParts is a request and its answer, with a pause within it.

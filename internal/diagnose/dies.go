@@ -239,6 +239,11 @@ func rstByPeer(x *exam) (f Finding, ok bool) {
 	case r.rstHops != 0 && r.hops != 0 && r.rstHops != r.hops: // or it took another way, or its system has another for a RST
 		f.Place, f.Certainty = OnTheWay, Probably
 		f.Text += fmt.Sprintf("; its hop limit (%d) is not that of the other end's packets (%d): something on the way sent it", r.rstHops, r.hops)
+	case st == tcp.FinWait1 || st == tcp.FinWait2:
+		if how := r.cutsHalf(); how != "" {
+			f.Certainty = Probably
+			f.Text += ", " + how
+		}
 	default:
 		x.cuts(&f, theirs)
 		return f, !x.ordinary(theirs)
@@ -247,9 +252,42 @@ func rstByPeer(x *exam) (f Finding, ok bool) {
 }
 
 // halfClosed: this end has said all, and its program still has the socket, to read what
-// comes: the kernel tells it of the error, and would tell nobody of an orphan's.
+// comes: the kernel tells it of the error, and would tell nobody of an orphan's. A RST is
+// how many a server answers that FIN, and many a client ends what was answered: it is
+// trouble where it takes something away.
 func (x *exam) halfClosed(st tcp.State) bool {
-	return (st == tcp.FinWait1 || st == tcp.FinWait2) && x.clue(func(c *Clue) bool { return c.Sight == Failed && c.Errno == int32(unix.ECONNRESET) }) != nil
+	r := x.r
+	return (st == tcp.FinWait1 || st == tcp.FinWait2) && r.heard != 0 && !r.doubted() &&
+		(r.asksStill() || x.unreceived() || r.cutsHalf() != "") &&
+		x.clue(func(c *Clue) bool { return c.Sight == Failed && c.Errno == int32(unix.ECONNRESET) }) != nil
+}
+
+// asksStill: this client's question has had no answer.
+func (r *record) asksStill() bool {
+	return r.Role == conn.RoleClient && r.turn == ours && !r.out.aside && !r.out.farewell(&r.in)
+}
+
+// unreceived: not all that this end said has come to the other's kernel, as far as it
+// tells; its FIN and its farewell do not count.
+func (x *exam) unreceived() bool {
+	s := &x.r.out
+	if !s.unacked() || s.farewell(&x.r.in) && s.next-s.askSeq <= mostFarewell {
+		return false
+	}
+	return x.clue(func(c *Clue) bool {
+		return c.Sight == Arrived && c.Flags.Has(tcp.RST|tcp.ACK) && int32(s.next-s.lastByte()-c.Ack) <= 0
+	}) == nil
+}
+
+// mostFarewell is what is said at most to take leave, bytes: close_notify, QUIT, GOAWAY.
+const mostFarewell = 256
+
+// cutsHalf says by what the other end's RST is known to have cut its answer off.
+func (r *record) cutsHalf() string {
+	if r.Role != conn.RoleClient {
+		return "" // what its client still says is no answer
+	}
+	return r.midAnswer(theirs, r.closed)
 }
 
 // cuts says of a RST by which it is known to have cut an answer off, if nothing surer
@@ -270,7 +308,7 @@ func (x *exam) pending() string {
 	case r.doubted():
 	case r.turn == ours && r.Role == conn.RoleClient:
 		return ", with a request under way"
-	case r.turn == theirs && r.Role == conn.RoleServer:
+	case r.turn == theirs && r.Role == conn.RoleServer && r.out.ended == 0:
 		return ", with a request unanswered"
 	}
 	return ""

@@ -101,10 +101,20 @@ func (r *record) resetBy() turn {
 }
 
 // moved is when anything was said last that was new, or acknowledged.
-func (r *record) moved() int64 { return max(r.in.last, r.out.last, r.in.ackAt, r.out.ackAt) }
+func (r *record) moved() int64 { return max(r.in.moved(), r.out.moved()) }
+
+// moved is likewise; a bare FIN says nothing.
+func (s *stream) moved() int64 {
+	if s.ended != 0 && s.last == s.ended {
+		return max(s.said, s.saidAck)
+	}
+	return max(s.last, s.ackAt)
+}
 
 // wordless: neither end has said anything.
-func (r *record) wordless() bool { return r.in.next == r.in.first && r.out.next == r.out.first }
+func (r *record) wordless() bool { return r.in.wordless() && r.out.wordless() }
+
+func (s *stream) wordless() bool { return s.next-s.lastByte() == s.first }
 
 // atRest: the client asked, the server spoke last, all that was said was acknowledged,
 // and nobody waits for a window to open.
@@ -113,7 +123,7 @@ func (r *record) atRest() bool {
 	if r.Role == conn.RoleServer {
 		answer = ours
 	}
-	return r.turn == answer && !r.doubted() && r.in.next != r.in.first && r.out.next != r.out.first && !r.in.outstanding() && !r.out.outstanding() &&
+	return r.turn == answer && !r.doubted() && !r.in.wordless() && !r.out.wordless() && !r.in.unacked() && !r.out.unacked() &&
 		r.in.zero == 0 && r.out.zero == 0
 }
 

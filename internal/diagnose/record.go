@@ -49,6 +49,23 @@ type closure struct {
 // outstanding: something was sent that is not acknowledged.
 func (s *stream) outstanding() bool { return s.known && int32(s.next-s.acked) > 0 }
 
+// lastByte is the FIN's, which is none of what was said: 1, or 0 where none was sent.
+func (s *stream) lastByte() uint32 {
+	if s.fin {
+		return 1
+	}
+	return 0
+}
+
+// unacked: something was said that is not acknowledged.
+func (s *stream) unacked() bool { return s.known && int32(s.next-s.lastByte()-s.acked) > 0 }
+
+// farewell: all that it said since the other end spoke was said at once before its FIN
+// (close_notify, QUIT, GOAWAY), and asks for nothing. Who has heard nothing yet asks.
+func (s *stream) farewell(other *stream) bool {
+	return s.ended != 0 && other.spoke() && s.ended-s.asked < int64(settle)
+}
+
 // turn says which direction sent new data last.
 type turn uint8
 
