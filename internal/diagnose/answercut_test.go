@@ -39,6 +39,15 @@ func TestAnswerCut(t *testing.T) {
 			s.Wait(3 * limits.Rest)
 			s.aborted()
 		}, ""},
+		"the pauses are of an answer before one that was lost by us": {func(s *scene) {
+			s.inParts(2 * limits.Rest)
+			s.asks()
+			s.loses()
+			s.ack += 200
+			s.confirmed()
+			s.Wait(3 * limits.Rest)
+			s.aborted()
+		}, ""},
 		"half closed, unanswered": {func(s *scene) {
 			s.asks()
 			s.halfCloses()

@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"cmp"
-	"net/netip"
 	"time"
 
 	"tcpstory/internal/conn"
@@ -40,15 +39,15 @@ type Engine struct {
 	byCookie  sockets
 	byFlow    map[flowKey]*record
 	watched   agenda
-	found     []Finding               // by the present look; kept for its room
-	exam      exam                    // likewise
-	gone      []gone                  // likewise
-	room      [2]int64                // when room was made last, for sockets and for what has none
-	missed    uint64                  // what found no room
-	now       int64                   // the latest time that was told
-	gap       int64                   // when something was lost last
-	lost      uint64                  // and how much in all, events
-	answering map[netip.AddrPort]bool // servers that are known to answer requests
+	found     []Finding        // by the present look; kept for its room
+	exam      exam             // likewise
+	gone      []gone           // likewise
+	room      [2]int64         // when room was made last, for sockets and for what has none
+	missed    uint64           // what found no room
+	now       int64            // the latest time that was told
+	gap       int64            // when something was lost last
+	lost      uint64           // and how much in all, events
+	answering map[address]bool // servers that are known to answer requests
 	stacks    map[uint32]*stack
 	piles     map[pileKey]*pile
 	crowds    crowds
@@ -70,7 +69,7 @@ type flowKey struct {
 func New(o Options, tell func(*Verdict) error) *Engine {
 	return &Engine{
 		lim: o.Limits.withDefaults(), noPackets: o.NoPackets, tell: tell,
-		byCookie: newSockets(), byFlow: map[flowKey]*record{}, answering: map[netip.AddrPort]bool{}, stacks: map[uint32]*stack{}, piles: map[pileKey]*pile{},
+		byCookie: newSockets(), byFlow: map[flowKey]*record{}, answering: map[address]bool{}, stacks: map[uint32]*stack{}, piles: map[pileKey]*pile{},
 		crowds: crowds{tell: o.Crowd, limits: o.Limits.withDefaults().Alike, by: map[likeness]*crowd{}},
 	}
 }

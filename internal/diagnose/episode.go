@@ -18,7 +18,10 @@ type course struct {
 // The courses of the rules in stuck.
 var (
 	slowness = &course{stands: true, last: func(x *exam) int64 { return x.r.waited.last },
-		forget: func(r *record) { r.slow, r.waited, r.settled = 0, wait{}, r.in.ended|r.out.ended != 0 }}
+		forget: func(r *record) {
+			r.slow, r.waited, r.settled = 0, wait{}, r.in.ended|r.out.ended != 0
+			r.unreadSaid = r.unreadSaid || r.readAt != 0
+		}}
 	ownClosures = &course{stands: true, last: func(x *exam) int64 { return x.r.in.closed.at },
 		forget: func(r *record) { r.in.closed = closure{} }}
 	peerClosures = &course{stands: true, last: func(x *exam) int64 { return x.r.out.closed.at },

@@ -33,7 +33,7 @@ func (e *Engine) kernel(r *record, s *conn.Step) {
 		c.Sight = DroppedOut
 		if ev.Packet.Dir == tcp.DirIn {
 			c.Sight = DroppedIn
-			r.lacked(&c)
+			e.lacked(r, &c)
 		}
 		if r.open() && c.Sight == DroppedIn {
 			r.file.drop(of(c.Sight), ev.Time-int64(e.lim.Calm))

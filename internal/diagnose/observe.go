@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -138,7 +137,7 @@ func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
 	if p.Flags.Has(tcp.SYN) {
 		my.known, my.first, my.next, my.acked = true, p.Seq+1, end+1, p.Seq
 		r.mss = min(cmp.Or(r.mss, largestMSS), cmp.Or(mssOf(p), largestMSS))
-		r.mptcp = p.Flags.Has(tcp.ACK) && option(p, mptcpOption) != nil
+		r.mptcp = r.mptcp || p.Flags.Has(tcp.ACK) && option(p, mptcpOption) != nil
 		return
 	}
 	if p.Flags.Has(tcp.FIN) {
@@ -168,7 +167,7 @@ func (e *Engine) speaks(r *record, my, its *stream, s *conn.Step, out bool) {
 		}
 	}
 	if !out && n > 0 {
-		r.before = before{end, my.next, r.turn, my.aside, my.last, my.said, my.asked}
+		r.keepsBefore(end)
 	}
 	fresh := end - my.next // with what was left out in the middle of the stream
 	if my.next, my.last = end, now; n == 0 {
@@ -250,7 +249,9 @@ func (e *Engine) acknowledges(r *record, its *stream, s *conn.Step, out bool) {
 		}
 		if int32(p.Ack-its.next) > 0 { // it spoke, and was not seen
 			its.next, its.last, its.said, its.more, its.doubt = p.Ack, now, now, false, false
-			r.turn = turnOf(!out)
+			if speaker := turnOf(!out); r.turn != speaker {
+				r.turn, its.pace, its.aside, r.settled = speaker, 0, false, false
+			}
 		}
 		if p.PayloadLen == 0 && clientSpeaks(r, !out) && !its.outstanding() {
 			r.stalls.ackAt = now
@@ -329,8 +330,8 @@ func (c *closure) add(lasted int64, probes uint32, now, long int64) {
 
 // answered is called when a direction begins to speak after the other.
 func (e *Engine) answered(r *record, its *stream, s *conn.Step, out bool) {
-	if clientSpeaks(r, out) || its.last == 0 || r.Role == conn.RoleUnknown {
-		return // the client's time to think
+	if clientSpeaks(r, out) || its.last == 0 || r.Role == conn.RoleUnknown || r.mptcp {
+		return // the client's time to think; of MPTCP, another subflow may have asked
 	}
 	now := s.Event.Time
 	e.learnsAnswer(r)
@@ -341,7 +342,7 @@ func (e *Engine) answered(r *record, its *stream, s *conn.Step, out bool) {
 		r.waited.last = now
 		e.noteRequest(r, its, !out)
 		e.noteSegment(r, s, out)
-		e.wake(r, now)
+		e.wake(r, now+int64(settle)) // its kernel may not take it
 	}
 }
 
@@ -356,28 +357,6 @@ func (e *Engine) noteRequest(r *record, asked *stream, out bool) {
 		return
 	}
 	e.note(r, c)
-}
-
-// mostAnswering bounds what is known of servers.
-const mostAnswering = 1 << 14
-
-// learnsAnswer: this server answers, so that its silence means something.
-func (e *Engine) learnsAnswer(r *record) {
-	if r.replies++; r.replies > 1 {
-		return
-	}
-	if len(e.answering) >= mostAnswering {
-		clear(e.answering)
-	}
-	e.answering[r.server()] = true
-}
-
-// server is the address that was connected to, as r's end has it.
-func (r *record) server() netip.AddrPort {
-	if r.Role == conn.RoleServer {
-		return r.Flow.Local
-	}
-	return r.Flow.Remote
 }
 
 // complaint takes in an ICMP error.

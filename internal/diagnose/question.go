@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"tcpstory/internal/conn"
@@ -19,6 +20,8 @@ type question struct {
 func (x *exam) waiting() (q question, ok bool) {
 	r := x.r
 	switch {
+	case r.mptcp: // the answer may come by another subflow
+		return q, false
 	case r.Role == conn.RoleClient && r.turn == ours:
 		q = question{asks: &r.out, answers: &r.in, asker: ours}
 	case r.Role == conn.RoleServer && r.turn == theirs:
@@ -28,7 +31,7 @@ func (x *exam) waiting() (q question, ok bool) {
 	}
 	a := q.asks
 	unacked := a.outstanding() && (!r.doubted() || r.saw.row > 0) // else it would have been sent again
-	if unacked || a.zero != 0 || a.aside || r.settled || !x.over && !r.asks() {
+	if unacked || a.zero != 0 || a.aside || a.farewell(q.answers) || r.settled || !x.over && !r.asks() {
 		if due := a.said + int64(x.lim.Slow); due > x.now {
 			x.again(due) // it is looked at for another's sake, and too early
 		}
@@ -54,6 +57,45 @@ func (e *Engine) due(r *record, asked *stream) int64 {
 	return asked.last
 }
 
+// mostAnswering bounds what is known of servers.
+const mostAnswering = 1 << 14
+
+// learnsAnswer: this server answers, so that its silence means something.
+func (e *Engine) learnsAnswer(r *record) {
+	if r.replies++; r.replies > 1 {
+		return
+	}
+	if len(e.answering) >= mostAnswering {
+		clear(e.answering)
+	}
+	r.teaches = !e.answering[r.address()]
+	e.answering[r.address()] = true
+}
+
+// address is where a server is. One that means another server in each namespace (loopback,
+// link-local) has its own, any other 0: what was seen of it elsewhere counts.
+type address struct {
+	netns uint32
+	at    netip.AddrPort
+}
+
+// server is the address that was connected to, as r's end has it.
+func (r *record) server() netip.AddrPort {
+	if r.Role == conn.RoleServer {
+		return r.Flow.Local
+	}
+	return r.Flow.Remote
+}
+
+// address is server's.
+func (r *record) address() address {
+	at := r.server()
+	if a := at.Addr().Unmap(); a.IsLoopback() || a.IsLinkLocalUnicast() {
+		return address{r.Netns, at}
+	}
+	return address{at: at}
+}
+
 // expected is why an answer to a question can be expected at all: what a client says may
 // be a stream one way (logs, metrics, an upload), which nobody answers.
 type expected uint8
@@ -68,7 +110,7 @@ const (
 func (x *exam) expects(q *question) expected {
 	r := x.r
 	switch {
-	case r.replies > 0 || q.answers.spoke() || x.e.answering[r.server()]:
+	case r.replies > 0 || q.answers.spoke() || x.e.answering[r.address()]:
 		return fromServer
 	case x.neverRead():
 		return fromNobody
@@ -84,7 +126,7 @@ func (s *stream) spoke() bool { return s.said != 0 }
 // tells.
 func (x *exam) neverRead() bool {
 	r := x.r
-	late := r.readAt != 0 && r.readAt-max(r.in.asked, r.taken) >= int64(x.e.lim.Slow)
+	late := r.readAt != 0 && !r.unreadSaid && r.readAt-max(r.in.asked, r.taken) >= int64(x.e.lim.Slow)
 	return r.Role == conn.RoleServer && r.born && !r.Older && !r.mptcp && !x.e.weakened(r) && (!acted(r.Via) || late)
 }
 

@@ -352,7 +352,26 @@ func TestUnfitSaysNothing(t *testing.T) {
 	slow := answered()
 	slow.asked()
 	slow.Wait(scaled(limits.Slow, 120))
-	for want, s := range map[string]*scene{"[]": idle, "[slow-application probably]": slow} {
+	asking := begin()
+	asking.asks()
+	asking.Wait(5 * time.Second)
+	stray(asking)
+	asking.Wait(5 * time.Second)
+	asking.asks() // it did not teach that this server answers
+	asking.Wait(10 * limits.Slow)
+	late := begin()
+	late.answered()
+	late.asks()
+	late.Wait(scaled(limits.Slow, 80))
+	stray(late)
+	late.Wait(scaled(limits.Slow, 40))
+	late.hears(200)
+	late.Wait(time.Second)
+	for _, c := range []struct {
+		want string
+		s    *scene
+	}{{"[]", idle}, {"[slow-application probably]", slow}, {"[]", asking}, {"[slow-application probably slow-application sure]", late}} {
+		s, want := c.s, c.want
 		s.Kernel(s.c, tcp.KindOwner)
 		if have := fmt.Sprint(surely(t, s.Story, s.c.Netns)); have != want {
 			t.Errorf("%s, want %s", have, want)

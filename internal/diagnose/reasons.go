@@ -50,14 +50,14 @@ const noStream = tcp.SYN | tcp.FIN | tcp.RST
 
 // lacked counts a segment with data that was thrown away though this end lacks it still:
 // one that it has is a copy, which may come to anything.
-func (r *record) lacked(c *Clue) {
+func (e *Engine) lacked(r *record, c *Clue) {
 	if c.Sight != DroppedIn || c.Len == 0 || c.Flags&noStream != 0 || !r.born || !r.in.known || int32(c.Seq+c.Len-r.in.acked) <= 0 {
 		return
 	}
 	switch w := dropWords[c.Reason]; {
 	case w.beyond && r.in.zero != 0:
 	case w.unfit:
-		r.unsays(c.Seq + c.Len)
+		e.unsays(r, c.Seq+c.Len)
 		r.saw.untaken++
 		r.saw.untakenAt, r.saw.untakenWhy = c.Time, c.Reason
 	case c.Reason == "":
@@ -67,10 +67,16 @@ func (r *record) lacked(c *Clue) {
 
 // unsays takes back what a segment that ends there has changed when it arrived: its numbers
 // are nobody's of this connection.
-func (r *record) unsays(end uint32) {
-	if b, s := &r.before, &r.in; s.next == end && b.end == end && s.next != b.next {
-		s.next, s.last, s.said, s.asked, s.aside, r.turn = b.next, b.last, b.said, b.asked, b.aside, b.turn
+func (e *Engine) unsays(r *record, end uint32) {
+	b, s := &r.before, &r.in
+	if s.next != end || b.end != end || s.next == b.next {
+		return
 	}
+	if r.replies != 0 && b.replies == 0 && r.teaches {
+		delete(e.answering, r.address())
+	}
+	s.next, s.last, s.said, s.asked, s.pace, s.aside, s.more = b.next, b.last, b.said, b.asked, b.pace, b.aside, b.more
+	r.turn, r.settled, r.slow, r.replies, r.waited = b.turn, b.settled, b.slow, b.replies, b.waited
 }
 
 // droppedIn counts the drops of segments with data whose reason is so.

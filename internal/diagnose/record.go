@@ -103,6 +103,7 @@ type record struct {
 	settled    bool      // the last word about the present question is said, and forgotten
 	taken      int64     // when it became ESTABLISHED, ns
 	readAt     int64     // when a process has first acted on it that had not made it, ns
+	unreadSaid bool      // and the last word about what lay unread until then is said, and forgotten
 	before     before    // what the latest segment with data that has arrived has changed
 	held       bool      // a process had it before it acted
 	mptcp      bool      // MPTCP was agreed on
@@ -114,7 +115,8 @@ type record struct {
 	waited     wait      // the slowest answer
 	slow       uint32
 	mss        uint16 // the smaller of both SYNs'; 0 unknown
-	replies    uint32 // requests that were answered in time
+	replies    uint32 // requests that were answered
+	teaches    bool   // the first of them taught that its server answers
 	stalls     stalls
 
 	rtt      time.Duration // that the handshake took, at the client; 0 unknown
@@ -247,11 +249,20 @@ type stalls struct {
 
 // before is what was known before a segment.
 type before struct {
-	end               uint32 // where the segment ends
-	next              uint32
-	turn              turn
-	aside             bool
-	last, said, asked int64
+	end                     uint32 // where the segment ends
+	next                    uint32
+	slow, replies           uint32
+	turn                    turn
+	aside, more, settled    bool
+	last, said, asked, pace int64
+	waited                  wait
+}
+
+// keepsBefore keeps what a segment with data that has arrived, and ends there, is about
+// to change.
+func (r *record) keepsBefore(end uint32) {
+	s := &r.in
+	r.before = before{end, s.next, r.slow, r.replies, r.turn, s.aside, s.more, r.settled, s.last, s.said, s.asked, s.pace, r.waited}
 }
 
 // never is when a record is looked at that has nothing under way.
