@@ -48,6 +48,7 @@ type Engine struct {
 	gap       int64            // when something was lost last
 	lost      uint64           // and how much in all, events
 	answering map[address]bool // servers that are known to answer requests
+	listening map[address]bool // listeners, each in its namespace: a process's
 	stacks    map[uint32]*stack
 	piles     map[pileKey]*pile
 	crowds    crowds
@@ -69,7 +70,7 @@ type flowKey struct {
 func New(o Options, tell func(*Verdict) error) *Engine {
 	return &Engine{
 		lim: o.Limits.withDefaults(), noPackets: o.NoPackets, tell: tell,
-		byCookie: newSockets(), byFlow: map[flowKey]*record{}, answering: map[address]bool{}, stacks: map[uint32]*stack{}, piles: map[pileKey]*pile{},
+		byCookie: newSockets(), byFlow: map[flowKey]*record{}, answering: map[address]bool{}, listening: map[address]bool{}, stacks: map[uint32]*stack{}, piles: map[pileKey]*pile{},
 		crowds: crowds{tell: o.Crowd, limits: o.Limits.withDefaults().Alike, by: map[likeness]*crowd{}},
 	}
 }
@@ -86,7 +87,9 @@ func (e *Engine) Take(s *conn.Step) error {
 		e.lost += cmp.Or(ev.Lost, fewestLost)
 	case ev.Kind == tcp.KindCounters:
 		e.counters(ev)
-	case s.Conn == nil, s.Conn.Role == conn.RoleListener:
+	case s.Conn == nil:
+	case s.Conn.Role == conn.RoleListener:
+		e.learnsListener(s.Conn)
 	default:
 		e.step(s)
 	}

@@ -46,6 +46,31 @@ func TestSinkReadLate(t *testing.T) {
 	}
 }
 
+// TestKernelReads: where nobody is known to listen, and none has the socket, the kernel
+// itself may read: that no process does is said, and held against none.
+func TestKernelReads(t *testing.T) {
+	for name, c := range map[string]struct {
+		act  func(*scene)
+		want string
+	}{
+		"nobody is known to listen": {func(s *scene) {}, "slow-application unknown"},
+		"a kernel thread listens":   {func(s *scene) { s.listens(tcp.Task{}) }, "slow-application unknown"},
+		"a process listens":         {func(s *scene) { s.listens(s.c.Task) }, "slow-application probably"},
+		"a process has it":          {func(s *scene) { s.acts(tcp.ViaHeld) }, "slow-application probably"},
+	} {
+		s := begin()
+		s.c, s.v = s.v, s.c
+		s.seq, s.ack = s.ack, s.seq
+		c.act(s)
+		s.asked()
+		s.Wait(2 * limits.Slow)
+		s.Kernel(s.c, tcp.KindOwner)
+		if have := surely(t, s.Story, s.c.Netns); !slices.Equal(have, []string{c.want}) {
+			t.Errorf("%s: %v, want %s", name, have, c.want)
+		}
+	}
+}
+
 // TestAnswersElsewhere: that a server answers is known by its address, which means another
 // one in each namespace where it is the host's own.
 func TestAnswersElsewhere(t *testing.T) {

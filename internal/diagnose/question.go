@@ -122,8 +122,8 @@ func (x *exam) expects(q *question) expected {
 func (s *stream) spoke() bool { return s.said != 0 }
 
 // neverRead: the request lies, or lay for too long, in this host's socket, and no program
-// read anything from it. What the kernel reads itself (NFS), and what MPTCP does, no event
-// tells.
+// read anything from it, as far as one has to: the kernel may read it itself (ofProcess).
+// What MPTCP does no event tells.
 func (x *exam) neverRead() bool {
 	r := x.r
 	late := r.readAt != 0 && !r.unreadSaid && r.readAt-max(r.in.asked, r.taken) >= int64(x.e.lim.Slow)
@@ -194,6 +194,10 @@ func unansweredRequest(x *exam) (f Finding, ok bool) {
 	if !standing {
 		f.Text += " when " + how
 		r.waited.last = max(r.waited.last, until)
+	}
+	if why == fromNobody && !x.e.ofProcess(r) {
+		f.Certainty = Unknown
+		f.Text += "; whether one listens there, or the kernel itself, is not known"
 	}
 	return f.number("answers", r.slow+1), true
 }

@@ -20,7 +20,19 @@ func atServer() *scene {
 	s := begin()
 	s.c, s.v = s.v, s.c
 	s.seq, s.ack = s.ack, s.seq
+	s.listens(s.c.Task)
 	return s
+}
+
+// listens has had a listener from before the connection began.
+func (s *scene) listens(by tcp.Task) {
+	made := s.Events
+	listener := *s.c
+	listener.Cookie, listener.Flow = 7, tcp.Flow{Local: netip.AddrPortFrom(netip.IPv4Unspecified(), s.c.Flow.Local.Port())}
+	s.Events = nil
+	s.State(&listener, tcp.Close, tcp.Listen, conntest.By(by))
+	s.Events[0].Time = made[0].Time - 1
+	s.Events = append(s.Events, made...)
 }
 
 // acts is what tells of a process on the socket.
