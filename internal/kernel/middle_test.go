@@ -180,8 +180,8 @@ func (s sighted) same(other sighted) bool {
 type row struct {
 	last sighted
 	next uint32 // the number behind all that came
-	told int64 // when the latest was told
-	row  int   // told since something was not in order
+	told int64  // when the latest was told
+	row  int    // told since something was not in order
 }
 
 func (r *row) comes(s sighted) {
