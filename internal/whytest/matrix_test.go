@@ -141,7 +141,7 @@ func TestMatrix(t *testing.T) {
 			}
 		})
 	}
-	if m.Left == 0 {
+	if m.Left == 0 && os.Getenv("TCPSTORY_CASE") == "" {
 		t.Error("there is no stream whose middle could be left out")
 	}
 	t.Logf("all events: %s; less %d in the middle of streams: %s", &s, m.Left, &spared)
