@@ -163,7 +163,7 @@ int BPF_PROG(life_drops, struct sk_buff *skb)
 		listener = (void *)argument(ctx, 3);
 		if (!listener || LOAD(listener, __sk_common.skc_state) != TCP_LISTEN)
 			return 0;
-	} else if (drop_tells_reason && (__u32)ctx[2] != DROP_NOT_SPECIFIED) {
+	} else if (drop_tells_reason && (__u32)ctx[2] != drop_not_specified) {
 		return 0;
 	}
 	half_signs(skb, BPF_CORE_READ(skb, dev, nd_net.net, ns.inum), true);

@@ -301,6 +301,7 @@ const (
 	traceVarCommOnly              = "comm_only"
 	traceVarCopyLen               = "copy_len"
 	traceVarDropIgnored           = "drop_ignored"
+	traceVarDropNotSpecified      = "drop_not_specified"
 	traceVarDropTellsReason       = "drop_tells_reason"
 	traceVarDropTellsSocket       = "drop_tells_socket"
 	traceVarFetchLen              = "fetch_len"
@@ -452,6 +453,7 @@ type traceVariableSpecs struct {
 	CommOnly              *ebpf.VariableSpec `ebpf:"comm_only"`
 	CopyLen               *ebpf.VariableSpec `ebpf:"copy_len"`
 	DropIgnored           *ebpf.VariableSpec `ebpf:"drop_ignored"`
+	DropNotSpecified      *ebpf.VariableSpec `ebpf:"drop_not_specified"`
 	DropTellsReason       *ebpf.VariableSpec `ebpf:"drop_tells_reason"`
 	DropTellsSocket       *ebpf.VariableSpec `ebpf:"drop_tells_socket"`
 	FetchLen              *ebpf.VariableSpec `ebpf:"fetch_len"`
@@ -567,6 +569,7 @@ type traceVariables struct {
 	CommOnly              *ebpf.Variable `ebpf:"comm_only"`
 	CopyLen               *ebpf.Variable `ebpf:"copy_len"`
 	DropIgnored           *ebpf.Variable `ebpf:"drop_ignored"`
+	DropNotSpecified      *ebpf.Variable `ebpf:"drop_not_specified"`
 	DropTellsReason       *ebpf.Variable `ebpf:"drop_tells_reason"`
 	DropTellsSocket       *ebpf.Variable `ebpf:"drop_tells_socket"`
 	FetchLen              *ebpf.Variable `ebpf:"fetch_len"`
