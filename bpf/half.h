@@ -45,9 +45,53 @@ struct {
 bool had_half_open = false;
 __u64 half_unnoted = 0;
 
-/* becomes_whole takes the note away, and knows since when: what was sent again gives no measure. */
+static __always_inline __u32 behind(__u64 began, __u64 time)
+{
+	return (time - began) >> HALF_UNIT;
+}
+
+/*
+ * half_is_over tells one whose ends have begun anew before its timer was due: whether a RST
+ * has ended it, else that nothing certain is known. Its note is the caller's.
+ */
+static __always_inline void half_is_over(struct half *h, struct flow_key *key)
+{
+	__u32 at = h->signed_at;
+	struct event *e;
+
+	if (h->sign == HALF_TOLD)
+		return;
+	e = reserve(EV_LIFE, sizeof(*e));
+	if (!e)
+		return;
+	if (h->sign == HALF_SILENCE) {
+		at = behind(h->began, e->time);
+		if (at > h->due)
+			at = h->due;
+	}
+	e->time = h->began + ((__u64)at << HALF_UNIT);
+	e->netns = key->netns;
+	e->family = h->family;
+	e->sport = key->lport;
+	e->dport = key->rport;
+	__builtin_memcpy(e->saddr, key->local, sizeof(e->saddr));
+	__builtin_memcpy(e->daddr, key->remote, sizeof(e->daddr));
+	e->cgroup = h->cgroup;
+	e->oldstate = TCP_NEW_SYN_RECV;
+	e->newstate = TCP_CLOSE;
+	e->total_retrans = h->again;
+	e->began = h->began;
+	e->life = LIFE_IN | LIFE_HALF | (h->sign == HALF_RESET ? LIFE_RESET : LIFE_DOUBT);
+	submit(e);
+}
+
+/*
+ * becomes_whole takes the note away, and knows since when: what was sent again gives no
+ * measure. A note of another request between the same ends is of one that is over.
+ */
 static __always_inline void becomes_whole(struct life *l, struct sock *sk)
 {
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	struct flow_key key = {};
 	struct half *h;
 
@@ -56,14 +100,22 @@ static __always_inline void becomes_whole(struct life *l, struct sock *sk)
 	h = bpf_map_lookup_elem(&half_open, &key);
 	if (!h)
 		return;
-	l->began = h->began;
-	l->flags &= ~LIFE_GUESSED;
+	if (tp && tp->rcv_nxt == h->expects) { /* nothing has been taken in yet */
+		l->began = h->began;
+		l->flags &= ~LIFE_GUESSED;
+	} else {
+		half_is_over(h, &key);
+	}
 	bpf_map_delete_elem(&half_open, &key);
 }
 
-static __always_inline __u32 behind(__u64 began, __u64 time)
+/* is_of: the note is of this very request, and not of an earlier one between the same ends. */
+static __always_inline bool is_of(struct half *h, struct request_sock *req)
 {
-	return (time - began) >> HALF_UNIT;
+	struct tcp_request_sock *treq = (void *)req;
+	__u64 began = BPF_CORE_READ(treq, snt_synack) * 1000;
+
+	return h->expects == BPF_CORE_READ(treq, rcv_nxt) && (!began || began == h->began);
 }
 
 /* timer_due is when the request socket's timer will fire. */
@@ -96,7 +148,7 @@ int BPF_PROG(life_synack, struct sock *listener, struct request_sock *req)
 	if (!is_asked_for(listener) || !flow_of((struct sock *)req, sockets_netns(listener), &key))
 		return 0;
 	h = bpf_map_lookup_elem(&half_open, &key);
-	if (h) {
+	if (h && is_of(h, req)) {
 		h->due = timer_due(h, listener, req);
 		if (h->again < 255)
 			h->again++;
@@ -104,6 +156,8 @@ int BPF_PROG(life_synack, struct sock *listener, struct request_sock *req)
 			h->sign = HALF_SILENCE; /* whatever had come, it lives */
 		return 0;
 	}
+	if (h)
+		half_is_over(h, &key);
 	new.began = BPF_CORE_READ(treq, snt_synack) * 1000;
 	if (!new.began)
 		new.began = bpf_ktime_get_ns();
@@ -195,11 +249,14 @@ static __always_inline void half_stands(struct bpf_iter__tcp *ctx, struct sock_c
 	if (!flow_of((struct sock *)c, e->netns, &key))
 		return;
 	h = bpf_map_lookup_elem(&half_open, &key);
-	if (h) {
+	if (h && is_of(h, (struct request_sock *)c)) {
 		h->sign = HALF_TOLD;
 		return;
 	}
+	if (h)
+		half_is_over(h, &key);
 	told.began = e->began;
+	told.expects = BPF_CORE_READ(treq, rcv_nxt);
 	told.sign = HALF_TOLD;
 	had_half_open = true;
 	bpf_map_update_elem(&half_open, &key, &told, BPF_ANY);
