@@ -17,7 +17,7 @@ enum half_sign {
 	HALF_SILENCE,
 	HALF_RESET, /* a RST that ends it */
 	HALF_TOLD,  /* that it stood, when all that stood were told: no more shall be */
-	HALF_DOUBT, /* a RST that may, or ours: to what ends it (tcp_abort_on_overflow, a SYN), or to an ACK that does not fit */
+	HALF_DOUBT, /* a RST that may, or may not have arrived, or ours: to what ends it (tcp_abort_on_overflow, a SYN), or to an ACK that does not fit */
 };
 
 /* 32 bytes: with one more the kernel takes half as much again for each. */
@@ -172,8 +172,12 @@ int BPF_PROG(life_synack, struct sock *listener, struct request_sock *req)
 	return 0;
 }
 
-/* half_signs notes a sign at the half-open connection that a segment which came in belongs to. */
-static __always_inline void half_signs(struct sk_buff *skb, __u32 netns, bool by_peer)
+/*
+ * half_signs notes a sign at the half-open connection that a segment which came in belongs
+ * to: a RST by the other end (arrived: that nothing else has thrown it away is certain), or
+ * ours.
+ */
+static __always_inline void half_signs(struct sk_buff *skb, __u32 netns, bool by_peer, bool arrived)
 {
 	struct event seg = {};
 	struct flow_key key = {};
@@ -196,19 +200,21 @@ static __always_inline void half_signs(struct sk_buff *skb, __u32 netns, bool by
 	if (by_peer && seg.seq - h->expects >= HALF_WINDOW)
 		return;
 	/* RFC 5961: recent kernels obey the number that they expect, others what is within the window. */
-	h->sign = by_peer && seg.seq == h->expects ? HALF_RESET : HALF_DOUBT;
+	h->sign = by_peer && arrived && seg.seq == h->expects ? HALF_RESET : HALF_DOUBT;
 	h->signed_at = now;
 }
 
 /*
  * skb:kfree_skb: a RST that ends a half-open connection is thrown away behind it, without
  * a reason, and nothing else tells. From 6.11 on the listener is told that it was for, and
- * a firewall's drop has none; from 5.17 on the reason tells the two apart; before that
- * what no SYN-ACK follows is taken to have arrived.
+ * a firewall's drop has none; what it refuses for a reason (6.15: PAWS) ends nothing, as far
+ * as we know. From 5.17 on the reason tells a firewall's drop; before that nothing does, and
+ * each RST leaves a doubt.
  */
 SEC("tp_btf/kfree_skb")
 int BPF_PROG(life_drops, struct sk_buff *skb)
 {
+	bool plain_drop = drop_tells_reason && (__u32)ctx[2] == drop_not_specified;
 	struct sock *listener;
 
 	if (!had_half_open)
@@ -217,10 +223,10 @@ int BPF_PROG(life_drops, struct sk_buff *skb)
 		listener = (void *)argument(ctx, 3);
 		if (!listener || LOAD(listener, __sk_common.skc_state) != TCP_LISTEN)
 			return 0;
-	} else if (drop_tells_reason && (__u32)ctx[2] != drop_not_specified) {
+	} else if (drop_tells_reason && !plain_drop) {
 		return 0;
 	}
-	half_signs(skb, BPF_CORE_READ(skb, dev, nd_net.net, ns.inum), true);
+	half_signs(skb, BPF_CORE_READ(skb, dev, nd_net.net, ns.inum), true, plain_drop);
 	return 0;
 }
 

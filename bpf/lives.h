@@ -226,7 +226,7 @@ int BPF_PROG(life_send_reset)
 		return 0;
 	if (state == TCP_LISTEN) {
 		if (had_half_open)
-			half_signs((void *)argument(ctx, 1), BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum), false);
+			half_signs((void *)argument(ctx, 1), BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum), false, false);
 		return 0;
 	}
 	e = reserve(EV_SEND_RESET, EVENT_SEGMENT);

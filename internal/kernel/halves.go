@@ -26,6 +26,7 @@ type halves struct {
 	noted  *ebpf.Map
 	had    *ebpf.Variable
 	decode *decoder
+	unsure bool  // RSTs that end one are not seen: its timer alone does not tell
 	due    int64 // of the next look, CLOCK_MONOTONIC, ns
 	walked int64 // when those that stand were told, likewise; 0: not
 	ending int64 // since when nothing is noted any more, likewise; 0: it goes on
@@ -45,7 +46,7 @@ type half struct {
 func (h *traceHalf) at(behind uint32) uint64 { return h.Began + uint64(behind)<<16 }
 
 func newHalves(coll *ebpf.Collection, d *decoder) *halves {
-	return &halves{noted: coll.Maps[traceMapHalfOpen], had: coll.Variables[traceVarHadHalfOpen], decode: d}
+	return &halves{noted: coll.Maps[traceMapHalfOpen], had: coll.Variables[traceVarHadHalfOpen], decode: d, unsure: coll.Programs[traceProgLifeDrops] == nil}
 }
 
 // next fills ev with one that is dead, or in the end with any.
@@ -83,7 +84,7 @@ func (h *halves) ended(d *traceHalf) (tcp.LifeFlags, uint64) {
 			return tcp.LifeIsOpen, uint64(h.ending)
 		}
 		return tcp.LifeDoubt, uint64(h.walked) // it did not stand then
-	case d.Sign == uint8(traceHalfSignHALF_DOUBT):
+	case h.unsure, d.Sign == uint8(traceHalfSignHALF_DOUBT):
 		return tcp.LifeDoubt, d.at(d.Due)
 	}
 	return 0, d.at(d.Due)
