@@ -41,9 +41,29 @@ struct {
 	__type(value, struct half);
 } half_open SEC(".maps");
 
-/* Is there any, or has there been? Then every connection that comes in is looked up. */
-bool had_half_open = false;
+/*
+ * How many notes were made, and how many of them the reader has found gone: it takes the
+ * first number, looks, and where there is none makes it the second. The note is made before
+ * it is counted: what the reader did not see, it has not counted.
+ */
+__u64 half_made = 0;
+__u64 half_gone = 0;
 __u64 half_unnoted = 0;
+
+/* any_half_open: then every connection that comes in is looked up, and each RST that is thrown away. */
+static __always_inline bool any_half_open(void)
+{
+	return half_made != half_gone;
+}
+
+/* notes_half: false: there is no room. */
+static __always_inline bool notes_half(struct flow_key *key, struct half *h)
+{
+	if (bpf_map_update_elem(&half_open, key, h, BPF_ANY))
+		return false;
+	__sync_fetch_and_add(&half_made, 1);
+	return true;
+}
 
 static __always_inline __u32 behind(__u64 began, __u64 time)
 {
@@ -95,7 +115,7 @@ static __always_inline void becomes_whole(struct life *l, struct sock *sk)
 	struct flow_key key = {};
 	struct half *h;
 
-	if (!had_half_open || !flow_of(sk, sockets_netns(sk), &key))
+	if (!any_half_open() || !flow_of(sk, sockets_netns(sk), &key))
 		return;
 	h = bpf_map_lookup_elem(&half_open, &key);
 	if (!h)
@@ -166,8 +186,7 @@ int BPF_PROG(life_synack, struct sock *listener, struct request_sock *req)
 	new.again = 1;
 	new.expects = BPF_CORE_READ(treq, rcv_nxt);
 	new.family = family_of((struct sock_common *)req);
-	had_half_open = true;
-	if (bpf_map_update_elem(&half_open, &key, &new, BPF_ANY))
+	if (!notes_half(&key, &new))
 		__sync_fetch_and_add(&half_unnoted, 1);
 	return 0;
 }
@@ -217,7 +236,7 @@ int BPF_PROG(life_drops, struct sk_buff *skb)
 	bool plain_drop = drop_tells_reason && (__u32)ctx[2] == drop_not_specified;
 	struct sock *listener;
 
-	if (!had_half_open)
+	if (!any_half_open())
 		return 0;
 	if (drop_tells_socket) {
 		listener = (void *)argument(ctx, 3);
@@ -264,8 +283,7 @@ static __always_inline void half_stands(struct bpf_iter__tcp *ctx, struct sock_c
 	told.began = e->began;
 	told.expects = BPF_CORE_READ(treq, rcv_nxt);
 	told.sign = HALF_TOLD;
-	had_half_open = true;
-	bpf_map_update_elem(&half_open, &key, &told, BPF_ANY);
+	notes_half(&key, &told);
 }
 
 #endif

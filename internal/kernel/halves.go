@@ -24,7 +24,8 @@ const (
 // tells of their end, but their timer is over, and sent no SYN-ACK again.
 type halves struct {
 	noted  *ebpf.Map
-	had    *ebpf.Variable
+	made   *ebpf.Variable // notes in all
+	gone   *ebpf.Variable // how many had been made when none was there
 	decode *decoder
 	unsure bool  // RSTs that end one are not seen: its timer alone does not tell
 	due    int64 // of the next look, CLOCK_MONOTONIC, ns
@@ -46,7 +47,10 @@ type half struct {
 func (h *traceHalf) at(behind uint32) uint64 { return h.Began + uint64(behind)<<16 }
 
 func newHalves(coll *ebpf.Collection, d *decoder) *halves {
-	return &halves{noted: coll.Maps[traceMapHalfOpen], had: coll.Variables[traceVarHadHalfOpen], decode: d, unsure: coll.Programs[traceProgLifeDrops] == nil}
+	return &halves{
+		noted: coll.Maps[traceMapHalfOpen], made: coll.Variables[traceVarHalfMade], gone: coll.Variables[traceVarHalfGone],
+		decode: d, unsure: coll.Programs[traceProgLifeDrops] == nil,
+	}
 }
 
 // next fills ev with one that is dead, or in the end with any.
@@ -108,13 +112,16 @@ func (h *halves) look(mono int64) error {
 		return nil
 	}
 	h.due = mono + int64(halfInterval)
-	var had bool
-	if err := h.had.Get(&had); err != nil || !had {
+	var made, gone uint64
+	if err := errors.Join(h.made.Get(&made), h.gone.Get(&gone)); err != nil || made == gone {
 		return err
 	}
-	more, err := h.gather(uint64(mono - int64(halfPatience)))
+	seen, more, err := h.gather(uint64(mono - int64(halfPatience)))
 	if more {
 		h.due = 0
+	}
+	if seen == 0 && err == nil { // the programs need not look any more
+		err = h.gone.Set(made)
 	}
 	return err
 }
@@ -128,19 +135,21 @@ func (h *halves) end(mono int64) error {
 	if h.ending == 0 {
 		h.ending = mono
 	}
-	more, err := h.gather(math.MaxUint64)
+	_, more, err := h.gather(math.MaxUint64)
 	h.done = !more
 	return err
 }
 
-// gather takes those out whose timer was due before; more: there may be others.
-func (h *halves) gather(before uint64) (more bool, err error) {
+// gather takes those out whose timer was due before; seen is how many it has looked at,
+// more: there may be others.
+func (h *halves) gather(before uint64) (seen int, more bool, err error) {
 	if h.keys == nil {
 		h.keys, h.values = make([]traceFlowKey, halfBatch), make([]traceHalf, halfBatch)
 	}
 	var cursor ebpf.MapBatchCursor
 	for {
 		n, err := h.noted.BatchLookup(&cursor, h.keys, h.values, nil)
+		seen += n
 		for i := range n {
 			if v := &h.values[i]; v.at(v.Due) < before && v.Sign != uint8(traceHalfSignHALF_TOLD) {
 				h.dead = append(h.dead, half{h.keys[i], h.values[i]})
@@ -154,10 +163,10 @@ func (h *halves) gather(before uint64) (more bool, err error) {
 			break
 		}
 		if err != nil {
-			return false, fmt.Errorf("look through half-open connections: %w", err)
+			return seen, false, fmt.Errorf("look through half-open connections: %w", err)
 		}
 	}
-	return more, h.forget(before)
+	return seen, more, h.forget(before)
 }
 
 // forget takes those out of the map that are dead, and of the dead those whose SYN-ACK

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"testing"
 
 	"tcpstory/internal/tcp"
@@ -28,4 +29,37 @@ func TestHowHalfOpenEnds(t *testing.T) {
 			t.Errorf("%s: %#x at %d, want %#x at %d", c.name, flags, at, c.flags, c.at)
 		}
 	}
+}
+
+// TestHalfOpenGone: the programs look for half-open connections while there is a note, and
+// no more when the reader has found none.
+func TestHalfOpenGone(t *testing.T) {
+	s, err := open(Config{Lives: true}, newFeatures(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Stop(); err != nil { // the notes are ours alone
+		t.Fatal(err)
+	}
+	h := newHalves(s.coll, &s.decode)
+	looks := func(made, gone uint64) {
+		t.Helper()
+		var now uint64
+		h.due = 0
+		if err := errors.Join(h.made.Set(made), h.look(1<<40), h.gone.Get(&now)); err != nil || now != gone {
+			t.Errorf("of %d notes %d are gone, want %d: %v", made, now, gone, err)
+		}
+	}
+	key := traceFlowKey{Lport: 1, Rport: 2}
+	if err := h.noted.Put(&key, &traceHalf{Began: 1 << 40, Due: 1 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	looks(0, 0) // made, and not counted yet
+	looks(1, 0)
+	if err := h.noted.Delete(&key); err != nil {
+		t.Fatal(err)
+	}
+	looks(1, 1)
+	looks(2, 2) // it has come and gone
 }

@@ -307,7 +307,8 @@ const (
 	traceVarFetchLen              = "fetch_len"
 	traceVarFlagForBtf            = "flag_for_btf"
 	traceVarGather                = "gather"
-	traceVarHadHalfOpen           = "had_half_open"
+	traceVarHalfGone              = "half_gone"
+	traceVarHalfMade              = "half_made"
 	traceVarHalfSignForBtf        = "half_sign_for_btf"
 	traceVarHalfUnnoted           = "half_unnoted"
 	traceVarHaveCookieHelper      = "have_cookie_helper"
@@ -459,7 +460,8 @@ type traceVariableSpecs struct {
 	FetchLen              *ebpf.VariableSpec `ebpf:"fetch_len"`
 	FlagForBtf            *ebpf.VariableSpec `ebpf:"flag_for_btf"`
 	Gather                *ebpf.VariableSpec `ebpf:"gather"`
-	HadHalfOpen           *ebpf.VariableSpec `ebpf:"had_half_open"`
+	HalfGone              *ebpf.VariableSpec `ebpf:"half_gone"`
+	HalfMade              *ebpf.VariableSpec `ebpf:"half_made"`
 	HalfSignForBtf        *ebpf.VariableSpec `ebpf:"half_sign_for_btf"`
 	HalfUnnoted           *ebpf.VariableSpec `ebpf:"half_unnoted"`
 	HaveCookieHelper      *ebpf.VariableSpec `ebpf:"have_cookie_helper"`
@@ -575,7 +577,8 @@ type traceVariables struct {
 	FetchLen              *ebpf.Variable `ebpf:"fetch_len"`
 	FlagForBtf            *ebpf.Variable `ebpf:"flag_for_btf"`
 	Gather                *ebpf.Variable `ebpf:"gather"`
-	HadHalfOpen           *ebpf.Variable `ebpf:"had_half_open"`
+	HalfGone              *ebpf.Variable `ebpf:"half_gone"`
+	HalfMade              *ebpf.Variable `ebpf:"half_made"`
 	HalfSignForBtf        *ebpf.Variable `ebpf:"half_sign_for_btf"`
 	HalfUnnoted           *ebpf.Variable `ebpf:"half_unnoted"`
 	HaveCookieHelper      *ebpf.Variable `ebpf:"have_cookie_helper"`
