@@ -51,10 +51,7 @@ func lifeLive(ctx context.Context, e *env) error {
 	e.announce(&o.options, notes)
 	s := &lifeStory{source: source, picks: o.picks(sel), sink: newLifeSink(e, o), every: o.interval, places: lifePlaces{names: names}}
 	if o.open {
-		s.enter = func() ([]kernel.Entrance, error) {
-			enter, _, err := entrances(names, config.Netns)
-			return enter, err
-		}
+		s.enter = func() ([]kernel.Entrance, string, error) { return entrances(names, config.Netns) }
 	}
 	stop := context.AfterFunc(ctx, func() {
 		if e.terminal {
@@ -70,7 +67,10 @@ func lifeLive(ctx context.Context, e *env) error {
 	if quietly(err) {
 		return nil
 	}
-	return errors.Join(err, s.summarise(e))
+	if s.note != "" {
+		e.say("%s", s.note)
+	}
+	return errors.Join(err, s.unseen, s.summarise(e))
 }
 
 // config says what the kernel side has to do for this command line.
@@ -117,10 +117,12 @@ type lifeStory struct {
 	blind   bool          // looking for owners has failed
 	unnoted [2]uint64
 
-	enter  func() ([]kernel.Entrance, error) // --open: the namespaces to look at in the end; nil: none
-	ending atomic.Bool                       // it is time to look
-	open   []life.Line                       // still, when it was
-	ended  map[uint64]bool                   // meanwhile, by cookie; nil: not looked yet
+	enter  func() ([]kernel.Entrance, string, error) // --open: the namespaces to look at in the end; nil: none
+	note   string                                    // what may be missing of them
+	unseen error                                     // what could not be looked at
+	ending atomic.Bool                               // it is time to look
+	open   []life.Line                               // still, when it was
+	ended  map[uint64]bool                           // meanwhile, by cookie; nil: not looked yet
 }
 
 // end is called when it shall end.
@@ -136,7 +138,8 @@ func (s *lifeStory) end() {
 // each connection is either found or ends before them; then they stop.
 func (s *lifeStory) lookAtOpen() error {
 	s.ended = map[uint64]bool{}
-	enter, err := s.enter()
+	enter, note, err := s.enter()
+	s.note = note
 	if err == nil {
 		err = s.source.StillOpen(enter, func(ev *tcp.Event) error {
 			var l life.Line
@@ -145,7 +148,8 @@ func (s *lifeStory) lookAtOpen() error {
 			return nil
 		})
 	}
-	return errors.Join(err, s.source.Stop())
+	s.unseen = err // the rest is told nevertheless
+	return s.source.Stop()
 }
 
 // giveOpen gives out what was open and has not ended meanwhile.

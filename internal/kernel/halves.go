@@ -27,11 +27,11 @@ type halves struct {
 	made   *ebpf.Variable // notes in all
 	gone   *ebpf.Variable // how many had been made when none was there
 	decode *decoder
-	unsure bool  // RSTs that end one are not seen: its timer alone does not tell
-	due    int64 // of the next look, CLOCK_MONOTONIC, ns
-	walked int64 // when those that stand were told, likewise; 0: not
-	ending int64 // since when nothing is noted any more, likewise; 0: it goes on
-	done   bool  // what was noted then is told
+	unsure bool              // RSTs that end one are not seen: its timer alone does not tell
+	due    int64             // of the next look, CLOCK_MONOTONIC, ns
+	walked map[uint32]uint64 // when those that stand in a namespace were told, likewise
+	ending int64             // since when nothing is noted any more, likewise; 0: it goes on
+	done   bool              // what was noted then is told
 	dead   []half
 	keys   []traceFlowKey
 	values []traceHalf
@@ -49,7 +49,7 @@ func (h *traceHalf) at(behind uint32) uint64 { return h.Began + uint64(behind)<<
 func newHalves(coll *ebpf.Collection, d *decoder) *halves {
 	return &halves{
 		noted: coll.Maps[traceMapHalfOpen], made: coll.Variables[traceVarHalfMade], gone: coll.Variables[traceVarHalfGone],
-		decode: d, unsure: coll.Programs[traceProgLifeDrops] == nil,
+		walked: map[uint32]uint64{}, decode: d, unsure: coll.Programs[traceProgLifeDrops] == nil,
 	}
 }
 
@@ -69,7 +69,7 @@ func (h *halves) next(ev *tcp.Event) bool {
 
 func (h *halves) fill(ev *tcp.Event, d *half) {
 	e := traceEvent{Family: d.half.Family, Saddr: d.key.Local, Daddr: d.key.Remote, Sport: d.key.Lport, Dport: d.key.Rport}
-	ended, at := h.ended(&d.half)
+	ended, at := h.ended(d.key.Netns, &d.half)
 	h.decode.life = tcp.Life{Began: h.decode.when(d.half.Began), Flags: tcp.LifeIn | tcp.LifeHalf | ended}
 	h.decode.counters = tcp.Counters{Retransmits: uint32(d.half.Again)}
 	*ev = tcp.Event{
@@ -78,16 +78,21 @@ func (h *halves) fill(ev *tcp.Event, d *half) {
 	}
 }
 
-// ended tells how one ended, and when, CLOCK_MONOTONIC, ns.
-func (h *halves) ended(d *traceHalf) (tcp.LifeFlags, uint64) {
+// ended tells how one ended, and when, CLOCK_MONOTONIC, ns. What stood was told where its
+// namespace could be looked at, and it had begun by then.
+func (h *halves) ended(netns uint32, d *traceHalf) (tcp.LifeFlags, uint64) {
+	walked := h.walked[netns]
+	if d.Began >= walked {
+		walked = 0
+	}
 	switch {
 	case d.Sign == uint8(traceHalfSignHALF_RESET):
 		return tcp.LifeReset, d.at(d.SignedAt)
-	case d.at(d.Due) >= h.before():
-		if h.walked == 0 {
+	case d.at(d.Due) >= h.before(walked):
+		if walked == 0 {
 			return tcp.LifeIsOpen, uint64(h.ending)
 		}
-		return tcp.LifeDoubt, uint64(h.walked) // it did not stand then
+		return tcp.LifeDoubt, walked // it did not stand then
 	case h.unsure, d.Sign == uint8(traceHalfSignHALF_DOUBT):
 		return tcp.LifeDoubt, d.at(d.Due)
 	}
@@ -96,10 +101,10 @@ func (h *halves) ended(d *traceHalf) (tcp.LifeFlags, uint64) {
 
 // before is until when a timer has to have been due for its half-open connection to be
 // dead. What did not stand when all that stood were looked at needs no patience.
-func (h *halves) before() uint64 {
+func (h *halves) before(walked uint64) uint64 {
 	switch {
-	case h.walked != 0:
-		return uint64(h.walked)
+	case walked != 0:
+		return walked
 	case h.ending != 0:
 		return uint64(h.ending - int64(halfPatience))
 	}

@@ -25,8 +25,36 @@ func TestHowHalfOpenEnds(t *testing.T) {
 		{"RSTs are not seen", true, traceHalfSignHALF_SILENCE, tcp.LifeDoubt, over},
 	} {
 		h := halves{unsure: c.unsure}
-		if flags, at := h.ended(&traceHalf{Began: began, Due: due, SignedAt: signed, Sign: uint8(c.sign)}); flags != c.flags || at != c.at {
+		if flags, at := h.ended(1, &traceHalf{Began: began, Due: due, SignedAt: signed, Sign: uint8(c.sign)}); flags != c.flags || at != c.at {
 			t.Errorf("%s: %#x at %d, want %#x at %d", c.name, flags, at, c.flags, c.at)
+		}
+	}
+}
+
+// TestHalfOpenWalked: what was not told where all that stood were told has ended; but it
+// stands, for all that is known, where nobody could look, or nobody had when it began.
+func TestHalfOpenWalked(t *testing.T) {
+	const second, ending = 1000000000, 100 * 1000000000
+	const walked, elsewhere = 1, 2
+	for _, c := range []struct {
+		name       string
+		netns      uint32
+		began, due uint64 // seconds
+		flags      tcp.LifeFlags
+		at         uint64
+	}{
+		{"its timer was over", walked, 10, 40, 0, 40},
+		{"it did not stand", walked, 70, 110, tcp.LifeDoubt, 90},
+		{"its timer was over since", walked, 70, 95, tcp.LifeDoubt, 90},
+		{"it began later", walked, 95, 110, tcp.LifeIsOpen, 100},
+		{"nobody could look", elsewhere, 70, 110, tcp.LifeIsOpen, 100},
+		{"nobody could look, its timer was over", elsewhere, 70, 95, 0, 95},
+	} {
+		h := halves{ending: ending, walked: map[uint32]uint64{walked: 90 * second}}
+		d := traceHalf{Began: c.began * second, Due: uint32((c.due - c.began) * second >> 16)}
+		flags, at := h.ended(c.netns, &d)
+		if flags != c.flags || c.at*second-at > 1<<16 {
+			t.Errorf("%s: %#x at %d, want %#x at %d s", c.name, flags, at, c.flags, c.at)
 		}
 	}
 }
