@@ -32,7 +32,7 @@ __u64 in_the_middle = 0;
 /* What one end has sent of late. */
 struct course {
 	__u64 seen, told; /* CLOCK_MONOTONIC, ns; the latest, and the latest told */
-	__u32 next, ack;  /* the number behind it, and what it acknowledged */
+	__u32 next, ack;  /* the number behind all that it sent, and what it acknowledged */
 	__u32 most;	  /* payload of the largest in this row */
 	__u32 row;	  /* how many were told in a row */
 	__u32 rows;	  /* which row it is; see below */
@@ -60,6 +60,7 @@ struct piece {
 	__u32 way; /* 0 or 1: which end sends */
 	__u32 seq, ack, len;
 	bool plain; /* nothing in it that has to be told */
+	bool syn;
 };
 
 static __always_inline __u64 mix(__u64 n) /* the finalizer of MurmurHash3, public domain */
@@ -110,6 +111,7 @@ static __always_inline bool read_piece(struct sighting *s, __u32 netns, struct p
 	p->seq = bpf_ntohl(h->seq);
 	p->ack = bpf_ntohl(h->ack_seq);
 	p->len = payload;
+	p->syn = h->flags & TCP_FLAG_SYN;
 	p->plain = !(h->flags & MIDDLE_FLAGS) && h->window && payload < 1 << 16 && /* a length of 0 says that it is longer (BIG TCP) */
 		   (header == 20 || (header == 32 && *(__be32 *)(h + 1) == bpf_htonl(TIMESTAMPS)));
 	return true;
@@ -125,6 +127,12 @@ static __always_inline bool goes_on(struct stream *at, struct course *mine, stru
 	return (__s32)(p->ack - mine->ack) > 0;
 }
 
+/* leaves_some: is it certain that more is under way than it acknowledges? */
+static __always_inline bool leaves_some(struct stream *at, struct course *other, __u32 ack)
+{
+	return other->rows == at->rows && (__s32)(other->next - ack) > 0;
+}
+
 /* is_middle: need it not be told? */
 static __attribute__((noinline)) int is_middle(struct sighting *s, __u32 netns)
 {
@@ -133,7 +141,7 @@ static __attribute__((noinline)) int is_middle(struct sighting *s, __u32 netns)
 	struct piece p = {};
 	struct stream *at;
 	__u32 slot;
-	bool goes;
+	bool goes, anew;
 
 	if (!read_piece(s, netns, &p))
 		return 0;
@@ -143,7 +151,8 @@ static __attribute__((noinline)) int is_middle(struct sighting *s, __u32 netns)
 		return 0;
 	mine = &at->of[p.way & 1];
 	other = &at->of[!p.way];
-	goes = at->key == p.key && goes_on(at, mine, &p, now);
+	anew = at->key != p.key || p.syn;
+	goes = !anew && goes_on(at, mine, &p, now);
 	if (!goes) {
 		at->key = p.key;
 		__sync_fetch_and_add(&at->rows, 1);
@@ -153,11 +162,12 @@ static __attribute__((noinline)) int is_middle(struct sighting *s, __u32 netns)
 		mine->row = mine->most = 0;
 	}
 	mine->seen = now;
-	mine->next = p.seq + p.len;
+	if (anew || (__s32)(p.seq + p.len - mine->next) > 0)
+		mine->next = p.seq + p.len + p.syn; /* what is sent again is behind it, and told */
 	mine->ack = p.ack;
 	if (p.len)
 		at->speaker = p.way;
-	if (goes && mine->row >= MIDDLE_ROW && p.len <= mine->most && now - mine->told < MIDDLE_EVERY && (p.len || p.ack != other->next)) {
+	if (goes && mine->row >= MIDDLE_ROW && p.len <= mine->most && now - mine->told < MIDDLE_EVERY && (p.len || leaves_some(at, other, p.ack))) {
 		__sync_fetch_and_add(&in_the_middle, 1);
 		return 1;
 	}

@@ -67,12 +67,10 @@ func (w *ruleWatch) ends() error {
 
 // verdict is an incident by the first of its rules that is chosen.
 func (w *ruleWatch) verdict(v *diagnose.Verdict) error {
+	w.unites(v)
 	for _, f := range v.Findings {
-		key := ruleTold{v.End.Number, 0, f.Rule.Name, v.Episode}
-		if key.conversation == 0 {
-			key.cookie = v.End.Cookie
-		}
-		if !w.chosen.OnRule(f.Rule.Name) || w.told[key] || w.toldAs(v.Was, key) {
+		key := ruleTellingOf(v, f.Rule.Name)
+		if !w.chosen.OnRule(f.Rule.Name) || w.told[key] {
 			continue
 		}
 		if len(w.told) >= mostRuleTold {
@@ -87,13 +85,22 @@ func (w *ruleWatch) verdict(v *diagnose.Verdict) error {
 	return nil
 }
 
-// toldAs reports that the conversation had its incident under another number, or in what
-// was another episode before its two ends were known to be each other's.
-func (w *ruleWatch) toldAs(was []diagnose.Telling, key ruleTold) bool {
-	for _, t := range was {
-		if w.told[ruleTold{t.Number, 0, key.rule, t.Episode}] {
-			w.told[key] = true
+func ruleTellingOf(v *diagnose.Verdict, rule string) ruleTold {
+	key := ruleTold{v.End.Number, 0, rule, v.Episode}
+	if key.conversation == 0 {
+		key.cookie = v.End.Cookie
+	}
+	return key
+}
+
+// unites takes over what had its incident under another number, or in what was another
+// episode before the conversation's two ends were known to be each other's.
+func (w *ruleWatch) unites(v *diagnose.Verdict) {
+	for _, was := range v.Was {
+		for _, f := range v.Findings {
+			if w.told[ruleTold{was.Number, 0, f.Rule.Name, was.Episode}] {
+				w.told[ruleTellingOf(v, f.Rule.Name)] = true
+			}
 		}
 	}
-	return w.told[key]
 }

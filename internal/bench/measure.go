@@ -14,7 +14,7 @@ type Options struct {
 	Tracer   string            // the tcpstory to measure
 	Tools    []*Tool           // by Select
 	Pairs    int               // of a run with the tool and its neighbours without
-	Duration time.Duration     // of a run; paced ones are pacedTimes as long
+	Duration time.Duration     // of a run; paced ones, and those for a tool's own CPU time, are longTimes as long
 	Rate     int               // connections per second of the paced runs; 0: none
 	Patience time.Duration     // of repeating a run that other processes disturb
 	Tell     func(line string) // progress; may be nil

@@ -248,8 +248,11 @@ func (e *Engine) acknowledges(r *record, its *stream, s *conn.Step, out bool) {
 				e.wake(r, now+int64(e.lim.Slow)) // from now on an answer is due
 			}
 		}
-		if int32(p.Ack-its.next) > 0 { // it spoke, and was not seen
-			its.next, its.last, its.said, its.more, its.doubt = p.Ack, now, now, false, false
+		if unseen := p.Ack - its.next; int32(unseen) > 0 { // it spoke, and was not seen; when, and when that was acknowledged, is not known
+			if !out {
+				r.saw.sends(r.segments(unseen), now, e.lim.Calm)
+			}
+			its.next, its.last, its.said, its.saidAck, its.more, its.doubt = p.Ack, now, now, 0, false, false
 			r.turn = turnOf(!out)
 		}
 		if p.PayloadLen == 0 && clientSpeaks(r, !out) && !its.outstanding() {

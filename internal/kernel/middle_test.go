@@ -179,8 +179,20 @@ func (s sighted) same(other sighted) bool {
 // row is how far a direction has come.
 type row struct {
 	last sighted
-	told int64 // when the latest was told
-	row  int   // told since something was not in order
+	next uint32 // the number behind all that came
+	told int64  // when the latest was told
+	row  int    // told since something was not in order
+}
+
+func (r *row) comes(s sighted) {
+	next := s.seq + s.payload
+	if s.flags.Has(tcp.SYN) {
+		next++
+	}
+	if r.last.time == 0 || int32(next-r.next) > 0 {
+		r.next = next
+	}
+	r.last = s
 }
 
 // leftOut walks through the whole story and checks that each packet that is missing
@@ -202,8 +214,8 @@ func leftOut(t *testing.T, all, some []sighted) (n int) {
 		if s.way.flow.Local.Compare(s.way.flow.Remote) > 0 {
 			key = s.way.back()
 		}
-		why := remarkable(s, mine.last, speaker[key] == s.way)
-		last := s.payload == 0 && s.ack == its.last.seq+its.last.payload // of what is under way
+		why := remarkable(s, mine, speaker[key] == s.way)
+		last := s.payload == 0 && s.ack == its.next // of what is under way
 		if list := told[s.way]; len(list) > 0 && s.same(list[0]) {
 			told[s.way] = list[1:]
 			mine.told = s.time
@@ -213,7 +225,8 @@ func leftOut(t *testing.T, all, some []sighted) (n int) {
 		} else if n++; why != "" || last || mine.row < 32 || s.time-mine.told > int64(12*time.Millisecond) {
 			t.Fatalf("%+v is left out, %d told in a row before, the latest %v before; the last of what is under way: %v; %s", s, mine.row, time.Duration(s.time-mine.told), last, why)
 		}
-		if mine.last = s; s.payload > 0 {
+		mine.comes(s)
+		if s.payload > 0 {
 			speaker[key] = s.way
 		}
 	}
@@ -226,14 +239,15 @@ func leftOut(t *testing.T, all, some []sighted) (n int) {
 }
 
 // remarkable says why a row begins anew with a packet; speaks: its end has sent payload last.
-func remarkable(s, prev sighted, speaks bool) string {
+func remarkable(s sighted, mine *row, speaks bool) string {
 	const pause = 6 * time.Millisecond // 5, and what two readings of the clock differ by
+	prev := mine.last
 	switch moved := int32(s.ack - prev.ack); {
 	case s.flags&^(tcp.ACK|tcp.PSH) != 0:
 		return "its flags"
 	case s.window == 0:
 		return "its window is closed"
-	case prev.time == 0 || s.seq != prev.seq+prev.payload:
+	case prev.time == 0 || s.seq != mine.next:
 		return "not the next number"
 	case s.time-prev.time > int64(pause):
 		return "after a pause"

@@ -13,7 +13,8 @@ import (
 
 // programTaxes is a line for each process that has programs on a connection's
 // way: those of links (tp_btf, raw tracepoints, a function's entry and exit;
-// perf events from 5.15 on), and those put on perf events without one.
+// perf events where the kernel says which), and those on perf events that a
+// descriptor tells of.
 func programTaxes(h *held) []string {
 	places, seen, err := linkedPrograms(h)
 	for _, p := range h.perf {
@@ -36,7 +37,7 @@ func programTaxes(h *held) []string {
 }
 
 // linkedPrograms are the places of links by who holds them ("": nobody known), and
-// the programs of all links.
+// the programs of all links whose place is known.
 func linkedPrograms(h *held) (places map[string][]string, seen map[ebpf.ProgramID]bool, err error) {
 	places, seen = map[string][]string{}, map[ebpf.ProgramID]bool{}
 	var it link.Iterator
@@ -46,8 +47,9 @@ func linkedPrograms(h *held) (places map[string][]string, seen map[ebpf.ProgramI
 		if err != nil {
 			continue // it is going
 		}
-		seen[info.Program] = true
-		if place := placeOf(info); concerns(place) {
+		place := placeOf(info)
+		seen[info.Program] = place != "" // else the perf event that it is on may be known by its descriptor
+		if concerns(place) {
 			holder := h.links[it.ID]
 			places[holder] = append(places[holder], place)
 		}

@@ -39,7 +39,7 @@ var asking = []Scenario{
 		Name: "sink", Port: 7788, act: sink,
 		About:    "a server that only reads; its client pauses",
 		Story:    timelyStory(),
-		Verdicts: Verdicts{}.held(),
+		Verdicts: Verdicts{Held: true, Silent: true},
 	},
 }
 

@@ -113,6 +113,8 @@ type Verdicts struct {
 	// Held: the verdicts come while the scenario stands (Options.Hold), as long
 	// as that takes; were it not held, it would be over too soon to be trouble.
 	Held bool
+	// Silent: nothing is to be said even though it stands so long.
+	Silent bool
 	// Others are rules that may be told of other connections of the scenario:
 	// those that fill a queue.
 	Others []string

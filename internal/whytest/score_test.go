@@ -14,6 +14,10 @@ import (
 // score counts what was expected and what was said.
 type score struct{ expected, hit, given, right int }
 
+func (s *score) String() string {
+	return fmt.Sprintf("%d verdicts expected, %d given: precision %s, recall %s", s.expected, s.given, percent(s.right, s.given), percent(s.hit, s.expected))
+}
+
 // compare holds what was said from a vantage against what is to be said.
 func (s *score) compare(t *testing.T, p *performance, v *vantage, who string) {
 	want := p.Verdicts.At(who)
