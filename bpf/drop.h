@@ -1,28 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * skb:kfree_skb: the loss of a TCP segment. The tracepoint also fires for
- * ordinary frees; the loader marks their reasons (by name, from this kernel's
- * BTF) in drop_ignored.
+ * ordinary frees; the loader marks their reasons in drop_ignored. Reasons are
+ * renumbered between releases: it finds them by name, in this kernel's BTF.
  */
 #ifndef DROP_H
 #define DROP_H
 
 #define MAX_REASONS 256
-#define DROP_NOT_SPECIFIED 2 /* stable: include/net/dropreason-core.h */
 #define NO_HEADER 0xffff
 
 const volatile bool drop_tells_reason = false; /* 5.17 */
 const volatile bool drop_tells_socket = false; /* 6.11: rx_sk */
+const volatile __u32 drop_not_specified = 2; /* NOT_SPECIFIED; 1 before SKB_CONSUMED came (6.3), 0 in 5.17 */
 const volatile __u8 drop_ignored[MAX_REASONS] = {};
 
 static __always_inline bool is_ordinary(unsigned long long *ctx, __u32 reason)
 {
+	__u64 place = reason;
+
 	if (reason >= MAX_REASONS) /* subsystems of their own: wireless, Open vSwitch */
 		return true;
-	if (drop_ignored[reason & (MAX_REASONS - 1)])
+	asm volatile("%0 &= 0xff" : "+r"(place)); /* as BOUND (frame.h); MAX_REASONS - 1 */
+	if (drop_ignored[place])
 		return true;
 	/* A segment that a TIME_WAIT or request socket has eaten is freed like this; without rx_sk nobody can tell. */
-	return reason == DROP_NOT_SPECIFIED && (!drop_tells_socket || argument(ctx, 3));
+	return reason == drop_not_specified && (!drop_tells_socket || argument(ctx, 3));
 }
 
 /* A segment freed on its way out before it got an IP header: the socket knows the rest. */

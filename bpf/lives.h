@@ -225,8 +225,8 @@ int BPF_PROG(life_send_reset)
 	if (!sk || !argument(ctx, 1) || (state != TCP_CLOSE && state != TCP_LISTEN) || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
 	if (state == TCP_LISTEN) {
-		if (had_half_open)
-			half_signs((void *)argument(ctx, 1), BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum), false);
+		if (any_half_open())
+			half_signs((void *)argument(ctx, 1), BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum), false, false);
 		return 0;
 	}
 	e = reserve(EV_SEND_RESET, EVENT_SEGMENT);

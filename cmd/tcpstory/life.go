@@ -49,19 +49,11 @@ func lifeLive(ctx context.Context, e *env) error {
 		notes = append(notes, source.Refusals()...)
 	}
 	e.announce(&o.options, notes)
-	s := &lifeStory{source: source, picks: o.picks(sel), sink: newLifeSink(e, o), every: o.interval, places: lifePlaces{names: names}}
+	s := &lifeStory{source: source, picks: o.picks(sel), sink: newLifeSink(e, o), every: o.interval, places: lifePlaces{names: names}, breaks: e.terminal && !o.json && !o.csv}
 	if o.open {
-		s.enter = func() ([]kernel.Entrance, error) {
-			enter, _, err := entrances(names, config.Netns)
-			return enter, err
-		}
+		s.enter = func() ([]kernel.Entrance, string, error) { return entrances(names, config.Netns) }
 	}
-	stop := context.AfterFunc(ctx, func() {
-		if e.terminal {
-			_, _ = e.stdout.Write([]byte{'\n'}) // behind the ^C
-		}
-		s.end()
-	})
+	stop := context.AfterFunc(ctx, s.end)
 	defer stop()
 	err = s.follow()
 	s.endInterval()
@@ -70,7 +62,10 @@ func lifeLive(ctx context.Context, e *env) error {
 	if quietly(err) {
 		return nil
 	}
-	return errors.Join(err, s.summarise(e))
+	if s.note != "" {
+		e.say("%s", s.note)
+	}
+	return errors.Join(err, s.unseen, s.summarise(e))
 }
 
 // config says what the kernel side has to do for this command line.
@@ -117,26 +112,47 @@ type lifeStory struct {
 	blind   bool          // looking for owners has failed
 	unnoted [2]uint64
 
-	enter  func() ([]kernel.Entrance, error) // --open: the namespaces to look at in the end; nil: none
-	ending atomic.Bool                       // it is time to look
-	open   []life.Line                       // still, when it was
-	ended  map[uint64]bool                   // meanwhile, by cookie; nil: not looked yet
+	enter  func() ([]kernel.Entrance, string, error) // --open: the namespaces to look at in the end; nil: none
+	note   string                                    // what may be missing of them
+	unseen error                                     // what could not be looked at
+	ending atomic.Bool                               // it is time to look
+	over   bool                                      // that was noticed
+	breaks bool                                      // the terminal has a ^C in a line of its own then
+	open   []life.Line                               // still, when it was
+	ended  map[uint64]bool                           // meanwhile, by cookie; nil: not looked yet
 }
 
 // end is called when it shall end.
 func (s *lifeStory) end() {
+	s.ending.Store(true)
 	if s.enter == nil {
 		_ = s.source.Stop()
-		return
 	}
-	s.ending.Store(true)
+}
+
+// atEnd does, once, what is to be done when it shall end.
+func (s *lifeStory) atEnd() error {
+	if s.over || !s.ending.Load() {
+		return nil
+	}
+	s.over = true
+	if s.breaks {
+		if err := s.sink.Break(); err != nil {
+			return err
+		}
+	}
+	if s.enter == nil {
+		return nil
+	}
+	return s.lookAtOpen()
 }
 
 // lookAtOpen looks at what is open while the programs are at work yet, so that
 // each connection is either found or ends before them; then they stop.
 func (s *lifeStory) lookAtOpen() error {
 	s.ended = map[uint64]bool{}
-	enter, err := s.enter()
+	enter, note, err := s.enter()
+	s.note = note
 	if err == nil {
 		err = s.source.StillOpen(enter, func(ev *tcp.Event) error {
 			var l life.Line
@@ -145,7 +161,8 @@ func (s *lifeStory) lookAtOpen() error {
 			return nil
 		})
 	}
-	return errors.Join(err, s.source.Stop())
+	s.unseen = err // the rest is told nevertheless
+	return s.source.Stop()
 }
 
 // giveOpen gives out what was open and has not ended meanwhile.
@@ -164,10 +181,8 @@ func (s *lifeStory) giveOpen() error {
 func (s *lifeStory) follow() error {
 	var ev tcp.Event
 	for {
-		if s.ended == nil && s.ending.Load() {
-			if err := s.lookAtOpen(); err != nil {
-				return err
-			}
+		if err := s.atEnd(); err != nil {
+			return err
 		}
 		err := s.source.Read(&ev)
 		switch {
@@ -178,7 +193,7 @@ func (s *lifeStory) follow() error {
 		case errors.Is(err, kernel.ErrIdle):
 			err = s.pause()
 		case errors.Is(err, io.EOF):
-			if err := s.desk.Flush(s.give); err != nil {
+			if err := errors.Join(s.atEnd(), s.desk.Flush(s.give)); err != nil {
 				return err
 			}
 			return s.giveOpen()

@@ -93,7 +93,7 @@ var hooks = []hook{
 	{program: traceProgLifeSynack, at: "tcp_retransmit_synack", part: partLives,
 		what: "half-open connections whose SYN-ACK is sent again", lack: "half-open connections that come to nothing are not seen"},
 	{program: traceProgLifeDrops, at: "kfree_skb", optional: true, part: partLives,
-		what: "half-open connections that are reset", lack: "half-open connections that are reset are told as timed out"},
+		what: "half-open connections that are reset", lack: "how a half-open connection ends is not told: it may have been reset"},
 	{program: traceProgLifeOpen, at: "tcp", site: onWalk, optional: true, part: partLives,
 		what: "connections that are open still (life --open)", lack: "life --open has nothing to show"},
 	{program: traceProgLifeStateTwin, at: stateTracepoint, part: partLives,

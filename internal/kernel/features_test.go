@@ -2,11 +2,15 @@ package kernel
 
 import (
 	"bytes"
+	"math"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/cilium/ebpf/btf"
 )
 
 // dumpBTF is what bpftool makes of the running kernel's BTF: a header file.
@@ -115,6 +119,53 @@ func TestIgnoredDrops(t *testing.T) {
 			t.Errorf("%s is a loss", name)
 		}
 	}
+}
+
+// TestUnspecifiedDrop: the number is this kernel's, and on any other what its BTF says.
+func TestUnspecifiedDrop(t *testing.T) {
+	f := newFeatures(t)
+	if names := f.names("skb_drop_reason"); f.dropReason && names[f.unspecifiedDrop()] != dropPrefix+"NOT_SPECIFIED" {
+		t.Errorf("%d is %q", f.unspecifiedDrop(), names[f.unspecifiedDrop()])
+	}
+	for _, names := range [][]string{
+		{"NOT_SPECIFIED", "NO_SOCKET"},                                                    // 5.17
+		{"SKB_NOT_DROPPED_YET", "NOT_SPECIFIED", "NO_SOCKET"},                             // 6.1
+		{"SKB_NOT_DROPPED_YET", "SKB_CONSUMED", "NOT_SPECIFIED", "NO_SOCKET", "TCP_CSUM"}, // 6.12
+		{},
+	} {
+		want := uint32(math.MaxUint32)
+		if i := slices.Index(names, "NOT_SPECIFIED"); i >= 0 {
+			want = uint32(i)
+		}
+		if have := withDropReasons(t, names).unspecifiedDrop(); have != want {
+			t.Errorf("%v: %d, want %d", names, have, want)
+		}
+	}
+}
+
+// withDropReasons are the features of a kernel whose enum skb_drop_reason has these names.
+func withDropReasons(t *testing.T, names []string) *features {
+	t.Helper()
+	enum := &btf.Enum{Name: "skb_drop_reason", Size: 4}
+	for i, name := range names {
+		if !strings.HasPrefix(name, "SKB_") {
+			name = dropPrefix + name
+		}
+		enum.Values = append(enum.Values, btf.EnumValue{Name: name, Value: uint64(i)})
+	}
+	b, err := btf.NewBuilder([]btf.Type{enum}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := b.Marshal(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := btf.LoadSpecFromReader(bytes.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &features{spec: spec}
 }
 
 // TestNotesOnThisKernel: what is missing is said, and nothing else.

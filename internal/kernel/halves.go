@@ -24,12 +24,14 @@ const (
 // tells of their end, but their timer is over, and sent no SYN-ACK again.
 type halves struct {
 	noted  *ebpf.Map
-	had    *ebpf.Variable
+	made   *ebpf.Variable // notes in all
+	gone   *ebpf.Variable // how many had been made when none was there
 	decode *decoder
-	due    int64 // of the next look, CLOCK_MONOTONIC, ns
-	walked int64 // when those that stand were told, likewise; 0: not
-	ending int64 // since when nothing is noted any more, likewise; 0: it goes on
-	done   bool  // what was noted then is told
+	unsure bool              // RSTs that end one are not seen: its timer alone does not tell
+	due    int64             // of the next look, CLOCK_MONOTONIC, ns
+	walked map[uint32]uint64 // when those that stand in a namespace were told, likewise
+	ending int64             // since when nothing is noted any more, likewise; 0: it goes on
+	done   bool              // what was noted then is told
 	dead   []half
 	keys   []traceFlowKey
 	values []traceHalf
@@ -45,7 +47,10 @@ type half struct {
 func (h *traceHalf) at(behind uint32) uint64 { return h.Began + uint64(behind)<<16 }
 
 func newHalves(coll *ebpf.Collection, d *decoder) *halves {
-	return &halves{noted: coll.Maps[traceMapHalfOpen], had: coll.Variables[traceVarHadHalfOpen], decode: d}
+	return &halves{
+		noted: coll.Maps[traceMapHalfOpen], made: coll.Variables[traceVarHalfMade], gone: coll.Variables[traceVarHalfGone],
+		walked: map[uint32]uint64{}, decode: d, unsure: coll.Programs[traceProgLifeDrops] == nil,
+	}
 }
 
 // next fills ev with one that is dead, or in the end with any.
@@ -64,7 +69,7 @@ func (h *halves) next(ev *tcp.Event) bool {
 
 func (h *halves) fill(ev *tcp.Event, d *half) {
 	e := traceEvent{Family: d.half.Family, Saddr: d.key.Local, Daddr: d.key.Remote, Sport: d.key.Lport, Dport: d.key.Rport}
-	ended, at := h.ended(&d.half)
+	ended, at := h.ended(d.key.Netns, &d.half)
 	h.decode.life = tcp.Life{Began: h.decode.when(d.half.Began), Flags: tcp.LifeIn | tcp.LifeHalf | ended}
 	h.decode.counters = tcp.Counters{Retransmits: uint32(d.half.Again)}
 	*ev = tcp.Event{
@@ -73,17 +78,22 @@ func (h *halves) fill(ev *tcp.Event, d *half) {
 	}
 }
 
-// ended tells how one ended, and when, CLOCK_MONOTONIC, ns.
-func (h *halves) ended(d *traceHalf) (tcp.LifeFlags, uint64) {
+// ended tells how one ended, and when, CLOCK_MONOTONIC, ns. What stood was told where its
+// namespace could be looked at, and it had begun by then.
+func (h *halves) ended(netns uint32, d *traceHalf) (tcp.LifeFlags, uint64) {
+	walked := h.walked[netns]
+	if d.Began >= walked {
+		walked = 0
+	}
 	switch {
 	case d.Sign == uint8(traceHalfSignHALF_RESET):
 		return tcp.LifeReset, d.at(d.SignedAt)
-	case d.at(d.Due) >= h.before():
-		if h.walked == 0 {
+	case d.at(d.Due) >= h.before(walked):
+		if walked == 0 {
 			return tcp.LifeIsOpen, uint64(h.ending)
 		}
-		return tcp.LifeDoubt, uint64(h.walked) // it did not stand then
-	case d.Sign == uint8(traceHalfSignHALF_DOUBT):
+		return tcp.LifeDoubt, walked // it did not stand then
+	case h.unsure, d.Sign == uint8(traceHalfSignHALF_DOUBT):
 		return tcp.LifeDoubt, d.at(d.Due)
 	}
 	return 0, d.at(d.Due)
@@ -91,10 +101,10 @@ func (h *halves) ended(d *traceHalf) (tcp.LifeFlags, uint64) {
 
 // before is until when a timer has to have been due for its half-open connection to be
 // dead. What did not stand when all that stood were looked at needs no patience.
-func (h *halves) before() uint64 {
+func (h *halves) before(walked uint64) uint64 {
 	switch {
-	case h.walked != 0:
-		return uint64(h.walked)
+	case walked != 0:
+		return walked
 	case h.ending != 0:
 		return uint64(h.ending - int64(halfPatience))
 	}
@@ -107,13 +117,16 @@ func (h *halves) look(mono int64) error {
 		return nil
 	}
 	h.due = mono + int64(halfInterval)
-	var had bool
-	if err := h.had.Get(&had); err != nil || !had {
+	var made, gone uint64
+	if err := errors.Join(h.made.Get(&made), h.gone.Get(&gone)); err != nil || made == gone {
 		return err
 	}
-	more, err := h.gather(uint64(mono - int64(halfPatience)))
+	seen, more, err := h.gather(uint64(mono - int64(halfPatience)))
 	if more {
 		h.due = 0
+	}
+	if seen == 0 && err == nil { // the programs need not look any more
+		err = h.gone.Set(made)
 	}
 	return err
 }
@@ -127,19 +140,21 @@ func (h *halves) end(mono int64) error {
 	if h.ending == 0 {
 		h.ending = mono
 	}
-	more, err := h.gather(math.MaxUint64)
+	_, more, err := h.gather(math.MaxUint64)
 	h.done = !more
 	return err
 }
 
-// gather takes those out whose timer was due before; more: there may be others.
-func (h *halves) gather(before uint64) (more bool, err error) {
+// gather takes those out whose timer was due before; seen is how many it has looked at,
+// more: there may be others.
+func (h *halves) gather(before uint64) (seen int, more bool, err error) {
 	if h.keys == nil {
 		h.keys, h.values = make([]traceFlowKey, halfBatch), make([]traceHalf, halfBatch)
 	}
 	var cursor ebpf.MapBatchCursor
 	for {
 		n, err := h.noted.BatchLookup(&cursor, h.keys, h.values, nil)
+		seen += n
 		for i := range n {
 			if v := &h.values[i]; v.at(v.Due) < before && v.Sign != uint8(traceHalfSignHALF_TOLD) {
 				h.dead = append(h.dead, half{h.keys[i], h.values[i]})
@@ -153,10 +168,10 @@ func (h *halves) gather(before uint64) (more bool, err error) {
 			break
 		}
 		if err != nil {
-			return false, fmt.Errorf("look through half-open connections: %w", err)
+			return seen, false, fmt.Errorf("look through half-open connections: %w", err)
 		}
 	}
-	return more, h.forget(before)
+	return seen, more, h.forget(before)
 }
 
 // forget takes those out of the map that are dead, and of the dead those whose SYN-ACK

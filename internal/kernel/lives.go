@@ -74,25 +74,36 @@ func (s *Source) StillOpen(enter []Entrance, see func(*tcp.Event) error) error {
 	}
 	var found records
 	var errs []error
-	began := nanos(unix.CLOCK_MONOTONIC)
 	if len(enter) == 0 {
 		enter = []Entrance{func(f func() error) error { return f() }}
 	}
 	for _, in := range enter {
-		var r io.ReadCloser
-		if err := in(func() (err error) { r, err = w.lives.Open(); return err }); err != nil {
+		if err := s.lookInside(in, &found); err != nil {
 			errs = append(errs, fmt.Errorf("look at the sockets of a namespace: %w", err))
-			continue
 		}
-		if r != nil { // the namespace has gone meanwhile
-			errs = append(errs, found.gatherLives(r), r.Close())
-		}
-	}
-	if errors.Join(errs...) == nil {
-		s.halves.walked = began
 	}
 	errs = append(errs, w.findOpen(nil, s.ring))
 	return errors.Join(append(errs, s.giveOpen(&found, see))...)
+}
+
+// lookInside finds what is open in a namespace, and notes that it was looked at.
+func (s *Source) lookInside(in Entrance, found *records) error {
+	began := uint64(nanos(unix.CLOCK_MONOTONIC))
+	var netns uint32
+	var r io.ReadCloser
+	err := in(func() (err error) {
+		netns, _ = OwnNetns() // 0: what is noted there counts as standing
+		r, err = s.walker.lives.Open()
+		return err
+	})
+	if err != nil || r == nil { // the namespace has gone meanwhile
+		return err
+	}
+	if err := errors.Join(found.gatherLives(r), r.Close()); err != nil {
+		return err
+	}
+	s.halves.walked[netns] = began
+	return nil
 }
 
 // gatherLives reads a walk to its end.

@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"time"
@@ -35,6 +36,7 @@ func (c *Config) settings(f *features, dev *device) []setting {
 		{traceVarDropTellsReason, f.dropReason},
 		{traceVarDropTellsSocket, f.dropSock},
 		{traceVarDropIgnored, f.ignoredDrops()},
+		{traceVarDropNotSpecified, f.unspecifiedDrop()},
 		{traceVarResetTellsReason, f.resetReason},
 		{traceVarRetransmitTellsResult, f.retransmitResult},
 		{traceVarShowPackets, c.Packets && !dev.tapped},
@@ -67,6 +69,17 @@ func (f *features) ignoredDrops() [maxReasons]uint8 {
 		}
 	}
 	return ignored
+}
+
+// unspecifiedDrop is the reason of a drop that has none, in this kernel's numbers;
+// what no drop has, where the kernel gives no reasons.
+func (f *features) unspecifiedDrop() uint32 {
+	for value, name := range f.names("skb_drop_reason", dropPrefix) {
+		if name == "NOT_SPECIFIED" {
+			return value
+		}
+	}
+	return math.MaxUint32
 }
 
 const (

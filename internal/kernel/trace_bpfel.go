@@ -301,12 +301,14 @@ const (
 	traceVarCommOnly              = "comm_only"
 	traceVarCopyLen               = "copy_len"
 	traceVarDropIgnored           = "drop_ignored"
+	traceVarDropNotSpecified      = "drop_not_specified"
 	traceVarDropTellsReason       = "drop_tells_reason"
 	traceVarDropTellsSocket       = "drop_tells_socket"
 	traceVarFetchLen              = "fetch_len"
 	traceVarFlagForBtf            = "flag_for_btf"
 	traceVarGather                = "gather"
-	traceVarHadHalfOpen           = "had_half_open"
+	traceVarHalfGone              = "half_gone"
+	traceVarHalfMade              = "half_made"
 	traceVarHalfSignForBtf        = "half_sign_for_btf"
 	traceVarHalfUnnoted           = "half_unnoted"
 	traceVarHaveCookieHelper      = "have_cookie_helper"
@@ -452,12 +454,14 @@ type traceVariableSpecs struct {
 	CommOnly              *ebpf.VariableSpec `ebpf:"comm_only"`
 	CopyLen               *ebpf.VariableSpec `ebpf:"copy_len"`
 	DropIgnored           *ebpf.VariableSpec `ebpf:"drop_ignored"`
+	DropNotSpecified      *ebpf.VariableSpec `ebpf:"drop_not_specified"`
 	DropTellsReason       *ebpf.VariableSpec `ebpf:"drop_tells_reason"`
 	DropTellsSocket       *ebpf.VariableSpec `ebpf:"drop_tells_socket"`
 	FetchLen              *ebpf.VariableSpec `ebpf:"fetch_len"`
 	FlagForBtf            *ebpf.VariableSpec `ebpf:"flag_for_btf"`
 	Gather                *ebpf.VariableSpec `ebpf:"gather"`
-	HadHalfOpen           *ebpf.VariableSpec `ebpf:"had_half_open"`
+	HalfGone              *ebpf.VariableSpec `ebpf:"half_gone"`
+	HalfMade              *ebpf.VariableSpec `ebpf:"half_made"`
 	HalfSignForBtf        *ebpf.VariableSpec `ebpf:"half_sign_for_btf"`
 	HalfUnnoted           *ebpf.VariableSpec `ebpf:"half_unnoted"`
 	HaveCookieHelper      *ebpf.VariableSpec `ebpf:"have_cookie_helper"`
@@ -567,12 +571,14 @@ type traceVariables struct {
 	CommOnly              *ebpf.Variable `ebpf:"comm_only"`
 	CopyLen               *ebpf.Variable `ebpf:"copy_len"`
 	DropIgnored           *ebpf.Variable `ebpf:"drop_ignored"`
+	DropNotSpecified      *ebpf.Variable `ebpf:"drop_not_specified"`
 	DropTellsReason       *ebpf.Variable `ebpf:"drop_tells_reason"`
 	DropTellsSocket       *ebpf.Variable `ebpf:"drop_tells_socket"`
 	FetchLen              *ebpf.Variable `ebpf:"fetch_len"`
 	FlagForBtf            *ebpf.Variable `ebpf:"flag_for_btf"`
 	Gather                *ebpf.Variable `ebpf:"gather"`
-	HadHalfOpen           *ebpf.Variable `ebpf:"had_half_open"`
+	HalfGone              *ebpf.Variable `ebpf:"half_gone"`
+	HalfMade              *ebpf.Variable `ebpf:"half_made"`
 	HalfSignForBtf        *ebpf.Variable `ebpf:"half_sign_for_btf"`
 	HalfUnnoted           *ebpf.Variable `ebpf:"half_unnoted"`
 	HaveCookieHelper      *ebpf.Variable `ebpf:"have_cookie_helper"`

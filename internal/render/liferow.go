@@ -20,6 +20,7 @@ type LifeRow struct {
 type LifeSink interface {
 	Write(LifeRow) error
 	Flush() error
+	Break() error // see Writer
 	Close() error
 }
 

@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"tcpstory/internal/conn"
 	"tcpstory/internal/tcp"
@@ -64,6 +65,13 @@ func (w *Writer) Flush() error {
 	}
 	w.buf = w.buf[:0]
 	return w.err
+}
+
+// Break ends a line that somebody else has begun where w writes to, as a terminal does that
+// shows ^C, and flushes: it stands before what has gathered, which is whole lines.
+func (w *Writer) Break() error {
+	w.buf = slices.Insert(w.buf, 0, '\n')
+	return w.Flush()
 }
 
 // Close flushes.
