@@ -101,7 +101,8 @@ func allSorts(t *testing.T, r route) {
 	k.close()
 	r.connect(t, ln).abort()
 	ln.Close()
-	syscall.ForkLock.RLock() // a process that another test is starting has every descriptor until it runs
+	syscall.ForkLock.RLock()
+	//lint:ignore SA2001 this waits: a process that another test is starting has every descriptor until it runs
 	syscall.ForkLock.RUnlock()
 	if _, err := r.dial(); err == nil {
 		t.Error("a connection to nobody")
