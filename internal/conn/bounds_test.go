@@ -52,13 +52,13 @@ func (t *Table) check(tb testing.TB) {
 			}
 		}
 	}
-	for cookie, c := range t.cookies.all {
+	for cookie, c := range t.cookies.All {
 		if c.Cookie != cookie || c.list == nil {
 			tb.Fatal("cookie of a stray")
 		}
 	}
 	for place, n := range t.cookies.near {
-		if n.c != nil && (t.cookies.all[n.cookie] != n.c || n.cookie%uint64(len(t.cookies.near)) != uint64(place)) {
+		if n.of != nil && (t.cookies.All[n.cookie] != n.of || n.cookie%uint64(len(t.cookies.near)) != uint64(place)) {
 			tb.Fatal("a stray is at hand")
 		}
 	}
@@ -132,7 +132,7 @@ func TestForgetsTheOldestSocket(t *testing.T) {
 		t.Errorf("%d kept, %d forgotten", tab.Len(), tab.Forgotten())
 	}
 	first, _ := conntest.Hosts(1)
-	if tab.cookies.find(first.Cookie) == nil {
+	if tab.cookies.Find(first.Cookie) == nil {
 		t.Error("forgot a socket that was just heard of")
 	}
 }

@@ -37,7 +37,7 @@ func (t *Table) Carry(f func(*tcp.Event) error) error {
 	var ev tcp.Event
 	for _, c := range slices.SortedFunc(maps.Keys(ids), func(a, b *Conn) int { return cmp.Compare(ids[a], ids[b]) }) {
 		c.carry(&known, &ev, ids)
-		if ev.Time = t.clock; c.Cookie != 0 && t.cookies.find(c.Cookie) == c {
+		if ev.Time = t.clock; c.Cookie != 0 && t.cookies.Find(c.Cookie) == c {
 			known.Marks |= tcp.MarkCookie
 		}
 		if err := f(&ev); err != nil {
@@ -148,7 +148,7 @@ func (t *Table) restore(ev *tcp.Event) {
 		}
 		t.back = newRestoring()
 		return
-	case t.back.ends == nil || k.Marks.Has(tcp.MarkCookie) && t.cookies.find(ev.Cookie) != nil:
+	case t.back.ends == nil || k.Marks.Has(tcp.MarkCookie) && t.cookies.Find(ev.Cookie) != nil:
 		return // files behind one another: it is known already
 	}
 	if c, _ := t.index.find(ev.Netns, ev.Flow); c != nil && k.Marks.Has(tcp.MarkTuple) && !c.gone() {
@@ -181,7 +181,7 @@ func (c *Conn) uncarry(k *tcp.Known, ev *tcp.Event) {
 // findable puts c where events find it.
 func (t *Table) findable(c *Conn, k *tcp.Known) {
 	if k.Marks.Has(tcp.MarkCookie) {
-		t.cookies.put(c)
+		t.cookies.Put(c.Cookie, c)
 	}
 	if k.Marks.Has(tcp.MarkTuple) {
 		t.index.link(&c.tuple, c, c.Flow)

@@ -1,50 +1,52 @@
 package conn
 
-// cookies finds sockets by their cookie. Events of a socket come close together, so
-// that most are found at hand, without the map, which is large and cold.
-type cookies struct {
-	all  map[uint64]*Conn
-	near [1 << 8]nearby // some of all: those that were found last, each at its cookie's place
+// ByCookie finds what belongs to sockets by their cookies. Events of a socket come close
+// together, so that most is found at hand, without the map, which is large and cold.
+// Not for concurrent use.
+type ByCookie[T any] struct {
+	All  map[uint64]*T     // to be read only
+	near [1 << 8]atHand[T] // some of All: those that were found last, each at its cookie's place
 }
 
-type nearby struct {
+type atHand[T any] struct {
 	cookie uint64
-	c      *Conn
+	of     *T
 }
 
-func newCookies() cookies { return cookies{all: make(map[uint64]*Conn)} }
+// NewByCookie begins with none.
+func NewByCookie[T any]() ByCookie[T] { return ByCookie[T]{All: make(map[uint64]*T)} }
 
 // at is the place for a cookie among those at hand, where another may stand.
-func (x *cookies) at(cookie uint64) *nearby { return &x.near[cookie%uint64(len(x.near))] }
+func (x *ByCookie[T]) at(cookie uint64) *atHand[T] { return &x.near[cookie%uint64(len(x.near))] }
 
-// find returns the socket with that cookie, or nil.
-func (x *cookies) find(cookie uint64) *Conn {
+// Find returns what belongs to the socket with that cookie, or nil.
+func (x *ByCookie[T]) Find(cookie uint64) *T {
 	near := x.at(cookie)
-	if near.cookie == cookie {
-		return near.c
+	if near.of != nil && near.cookie == cookie {
+		return near.of
 	}
-	c := x.all[cookie]
-	if c != nil {
-		*near = nearby{cookie, c}
+	of := x.All[cookie]
+	if of != nil {
+		*near = atHand[T]{cookie, of}
 	}
-	return c
+	return of
 }
 
-// put enters c, unless it has no cookie, in place of another with the same.
-func (x *cookies) put(c *Conn) {
-	if c.Cookie != 0 {
-		x.all[c.Cookie] = c
-		*x.at(c.Cookie) = nearby{c.Cookie, c}
+// Put enters what belongs to a socket, in place of what did; 0 is no cookie.
+func (x *ByCookie[T]) Put(cookie uint64, of *T) {
+	if cookie != 0 {
+		x.All[cookie] = of
+		*x.at(cookie) = atHand[T]{cookie, of}
 	}
 }
 
-// remove takes c out, unless another has its cookie by now.
-func (x *cookies) remove(c *Conn) {
-	if c.Cookie == 0 || x.all[c.Cookie] != c {
+// Remove takes it out, unless something else belongs to that socket by now.
+func (x *ByCookie[T]) Remove(cookie uint64, of *T) {
+	if cookie == 0 || x.All[cookie] != of {
 		return
 	}
-	delete(x.all, c.Cookie)
-	if near := x.at(c.Cookie); near.c == c {
-		*near = nearby{}
+	delete(x.All, cookie)
+	if near := x.at(cookie); near.of == of {
+		*near = atHand[T]{}
 	}
 }

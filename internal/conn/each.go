@@ -29,7 +29,7 @@ func (t *Table) Ends(f func(*Conn)) {
 }
 
 // Find returns the socket with a cookie, one that has ended too; nil: none is kept.
-func (t *Table) Find(cookie uint64) *Conn { return t.cookies.find(cookie) }
+func (t *Table) Find(cookie uint64) *Conn { return t.cookies.Find(cookie) }
 
 // PassedOver reports that no packet of c can match the filter: nothing of c has
 // been selected, and nothing will be.

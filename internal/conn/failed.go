@@ -7,17 +7,17 @@ import "tcpstory/internal/tcp"
 // one of its own, which begins and ends here. Its tuple is not entered in the
 // index: the socket never had it, and a live connection may.
 func (t *Table) attempt(ev *tcp.Event) *Conn {
-	if c := t.cookies.find(ev.Cookie); c != nil {
+	if c := t.cookies.Find(ev.Cookie); c != nil {
 		if c.unsent {
 			c.unsent = false
 			return c
 		}
 		t.end(c, ev.Time)
-		t.cookies.remove(c)
+		t.cookies.Remove(c.Cookie, c)
 	}
 	c := t.create(ev)
 	c.Socket, c.Cookie, c.Flow, c.Role, c.State = true, ev.Cookie, ev.Flow, RoleClient, ev.New
-	t.cookies.put(c)
+	t.cookies.Put(c.Cookie, c)
 	t.end(c, ev.Time)
 	return c
 }

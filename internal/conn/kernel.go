@@ -11,7 +11,7 @@ import (
 func (t *Table) kernel(s *Step) {
 	ev := s.Event
 	t.wheel.learn(ev.Time, ev.Timer)
-	if ev.Kind == tcp.KindSocket && t.cookies.find(ev.Cookie) != nil {
+	if ev.Kind == tcp.KindSocket && t.cookies.Find(ev.Cookie) != nil {
 		return // the ring has told of it already
 	}
 	c := t.socketOf(ev)
@@ -67,7 +67,7 @@ func (t *Table) socketOf(ev *tcp.Event) *Conn {
 
 func (t *Table) socket(ev *tcp.Event) *Conn {
 	if ev.Cookie != 0 {
-		if c := t.cookies.find(ev.Cookie); c != nil && (c.Netns == ev.Netns || ev.Netns == 0) {
+		if c := t.cookies.Find(ev.Cookie); c != nil && (c.Netns == ev.Netns || ev.Netns == 0) {
 			return t.sameSocket(c, ev)
 		} else if c == nil {
 			return t.newSocket(ev)
@@ -81,7 +81,7 @@ func (t *Table) socket(ev *tcp.Event) *Conn {
 func (t *Table) sameSocket(c *Conn, ev *tcp.Event) *Conn {
 	if begins(ev) && c.State != tcp.StateUnknown && !c.grows(ev) && !c.isHalfOpen() {
 		t.end(c, ev.Time)
-		t.cookies.remove(c)
+		t.cookies.Remove(c.Cookie, c)
 		return t.newSocket(ev)
 	}
 	c.learnStarts(ev)
@@ -100,7 +100,7 @@ func (t *Table) newSocket(ev *tcp.Event) *Conn {
 	c.Socket = true
 	c.Older = t.isOlder(ev)
 	c.Cookie = ev.Cookie
-	t.cookies.put(c)
+	t.cookies.Put(c.Cookie, c)
 	c.learnStarts(ev)
 	t.learn(c, ev.Flow, opens(ev))
 	return c

@@ -85,7 +85,7 @@ func (t *Table) drop(c *Conn) {
 	t.disarm(c)
 	t.index.unlink(&c.tuple)
 	t.index.unlink(&c.wire)
-	t.cookies.remove(c)
+	t.cookies.Remove(c.Cookie, c)
 	if c.Peer != nil {
 		c.Peer.Peer = nil
 	}

@@ -136,6 +136,6 @@ func (t *Table) Unowned(now int64) bool {
 
 // Wants reports whether a socket is open, selected, and its process not known.
 func (t *Table) Wants(cookie uint64) bool {
-	c := t.cookies.find(cookie)
+	c := t.cookies.Find(cookie)
 	return c != nil && !c.gone() && !c.Task.Known() && t.selects(c)
 }

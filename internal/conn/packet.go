@@ -53,12 +53,12 @@ func (t *Table) sender(ev *tcp.Event) *Conn {
 	if ev.Cookie == 0 || p.Dir != tcp.DirOut && !p.Loopback {
 		return nil
 	}
-	c := t.cookies.find(ev.Cookie)
+	c := t.cookies.Find(ev.Cookie)
 	fresh := c == nil
 	if fresh {
 		c = t.create(ev)
 		c.Socket, c.Cookie, c.Older = true, ev.Cookie, ev.Starting
-		t.cookies.put(c)
+		t.cookies.Put(c.Cookie, c)
 		c.learnSyn(&p.Segment, true)
 	}
 	t.learn(c, ev.Flow, false)

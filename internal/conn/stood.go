@@ -53,7 +53,7 @@ func (c *Conn) Stood(then Then, ids map[*Conn]uint32, ev *tcp.Event, k *tcp.Know
 // knows whether a socket in CLOSE still does. Otherwise it is as Stood.
 func (t *Table) Over(c *Conn, ids map[*Conn]uint32, ev *tcp.Event, k *tcp.Known) {
 	c.carry(k, ev, ids)
-	if k.Number = 0; c.Cookie != 0 && t.cookies.find(c.Cookie) == c {
+	if k.Number = 0; c.Cookie != 0 && t.cookies.Find(c.Cookie) == c {
 		k.Marks |= tcp.MarkCookie
 	}
 }

@@ -75,7 +75,7 @@ type Step struct {
 // Table knows the connections. It is not safe for concurrent use.
 type Table struct {
 	opt     Options
-	cookies cookies
+	cookies ByCookie[Conn]
 	index   index
 
 	live  list // sockets, the longest silent first
@@ -109,7 +109,7 @@ type Table struct {
 
 // New returns an empty table.
 func New(o Options) *Table {
-	return &Table{opt: o.withDefaults(), cookies: newCookies(), index: make(index), places: newPlaces(), doors: make(doors)}
+	return &Table{opt: o.withDefaults(), cookies: NewByCookie[Conn](), index: make(index), places: newPlaces(), doors: make(doors)}
 }
 
 // Apply finds ev's place; what follows from it is for Tell. The Step and what it

@@ -36,7 +36,7 @@ type Engine struct {
 	lim       Limits
 	noPackets bool
 
-	byCookie  sockets
+	byCookie  conn.ByCookie[record]
 	byFlow    map[flowKey]*record
 	watched   agenda
 	found     []Finding        // by the present look; kept for its room
@@ -70,7 +70,7 @@ type flowKey struct {
 func New(o Options, tell func(*Verdict) error) *Engine {
 	return &Engine{
 		lim: o.Limits.withDefaults(), noPackets: o.NoPackets, tell: tell,
-		byCookie: newSockets(), byFlow: map[flowKey]*record{}, answering: map[address]bool{}, listening: map[address]bool{}, stacks: map[uint32]*stack{}, piles: map[pileKey]*pile{},
+		byCookie: conn.NewByCookie[record](), byFlow: map[flowKey]*record{}, answering: map[address]bool{}, listening: map[address]bool{}, stacks: map[uint32]*stack{}, piles: map[pileKey]*pile{},
 		crowds: crowds{tell: o.Crowd, limits: o.Limits.withDefaults().Alike, by: map[likeness]*crowd{}},
 	}
 }
@@ -128,7 +128,7 @@ func (e *Engine) step(s *conn.Step) {
 // recordOf finds or makes c's record; nil: it is over, and said.
 func (e *Engine) recordOf(c *conn.Conn, over bool) *record {
 	if c.Cookie != 0 {
-		if r := e.byCookie.find(c.Cookie); r != nil {
+		if r := e.byCookie.Find(c.Cookie); r != nil {
 			return r
 		}
 	}
@@ -139,7 +139,7 @@ func (e *Engine) recordOf(c *conn.Conn, over bool) *record {
 	case c.Cookie != 0: // a child takes over what its request socket has met
 		delete(e.byFlow, key)
 		r.Cookie = c.Cookie
-		e.byCookie.put(r)
+		e.byCookie.Put(r.Cookie, r)
 		return r
 	default:
 		return r
@@ -164,7 +164,7 @@ func (e *Engine) make(c *conn.Conn, key flowKey, over bool) *record {
 	r.gap, r.torn = e.gap, e.gap != 0
 	r.Cookie, r.Netns, r.Flow = c.Cookie, c.Netns, c.Flow
 	if c.Cookie != 0 {
-		e.byCookie.put(r)
+		e.byCookie.Put(r.Cookie, r)
 	} else {
 		e.byFlow[key] = r
 	}
@@ -174,7 +174,7 @@ func (e *Engine) make(c *conn.Conn, key flowKey, over bool) *record {
 // hasRoom reports room for one more record, or makes some.
 func (e *Engine) hasRoom(socket bool) bool {
 	if socket {
-		return len(e.byCookie.all) < mostRecords || makeRoom(e, e.byCookie.all, mostRecords, &e.room[0])
+		return len(e.byCookie.All) < mostRecords || makeRoom(e, e.byCookie.All, mostRecords, &e.room[0])
 	}
 	return len(e.byFlow) < mostNameless || makeRoom(e, e.byFlow, mostNameless, &e.room[1])
 }
@@ -202,7 +202,7 @@ func (e *Engine) Missed() uint64 { return e.missed }
 func (e *Engine) release(r *record) {
 	e.watched.remove(r)
 	if r.Cookie != 0 {
-		e.byCookie.remove(r)
+		e.byCookie.Remove(r.Cookie, r)
 	} else if key := (flowKey{r.Netns, r.Flow}); e.byFlow[key] == r {
 		delete(e.byFlow, key)
 	}
@@ -266,7 +266,7 @@ func endOf(c *conn.Conn) End {
 
 // join makes the records of two ends know each other.
 func (e *Engine) join(r *record, c *conn.Conn) {
-	p := e.byCookie.find(c.Cookie)
+	p := e.byCookie.Find(c.Cookie)
 	if c.Cookie == 0 {
 		p = e.byFlow[flowKey{c.Netns, c.Flow}]
 	}

@@ -225,7 +225,7 @@ const leastPile = 100
 
 // hasFIN: the other end's FIN has arrived.
 func (e *Engine) hasFIN(c *conn.Conn) bool {
-	r := e.byCookie.find(c.Cookie)
+	r := e.byCookie.Find(c.Cookie)
 	return r != nil && r.saw.finIn > 0
 }
 
